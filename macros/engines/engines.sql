@@ -1,0 +1,76 @@
+{# What the engines spell differently. Every other macro and model is the same SQL on all. #}
+
+{# The part of a JSON text at a dotted path, as text; null where it is absent. #}
+{% macro json_text(column, path) %}
+    {{- return(adapter.dispatch('json_text', 'cdp')(column, path)) -}}
+{% endmacro %}
+
+{% macro default__json_text(column, path) %}get_json_object({{ column }}, '$.{{ path }}'){% endmacro %}
+
+{% macro duckdb__json_text(column, path) %}json_extract_string({{ column }}, '$.{{ path }}'){% endmacro %}
+
+
+{# Every match replaced (DuckDB alone replaces the first unless told). #}
+{% macro replace_all(text, pattern, replacement) %}
+    {{- return(adapter.dispatch('replace_all', 'cdp')(text, pattern, replacement)) -}}
+{% endmacro %}
+
+{% macro default__replace_all(text, pattern, replacement) %}regexp_replace({{ text }}, r'{{ pattern }}', '{{ replacement }}'){% endmacro %}
+
+{% macro duckdb__replace_all(text, pattern, replacement) %}regexp_replace({{ text }}, '{{ pattern }}', '{{ replacement }}', 'g'){% endmacro %}
+
+
+{# Whether a regular expression matches anywhere in the text. #}
+{% macro matches(text, pattern) %}
+    {{- return(adapter.dispatch('matches', 'cdp')(text, pattern)) -}}
+{% endmacro %}
+
+{% macro default__matches(text, pattern) %}({{ text }} rlike {{ pattern }}){% endmacro %}
+
+{% macro duckdb__matches(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
+
+
+{# The first 60 bits of a text's md5 as a whole number, the same on every engine. #}
+{% macro md5_bigint(text) %}
+    {{- return(adapter.dispatch('md5_bigint', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__md5_bigint(text) %}cast(conv(substr(md5({{ text }}), 1, 15), 16, 10) as bigint){% endmacro %}
+
+{% macro duckdb__md5_bigint(text) %}cast(concat('0x', substr(md5({{ text }}), 1, 15)) as bigint){% endmacro %}
+
+
+{# A JSON object as text from a list of [name, expression]; nulls are left out of neither. #}
+{% macro json_object(pairs) %}
+    {{- return(adapter.dispatch('json_object', 'cdp')(pairs)) -}}
+{% endmacro %}
+
+{% macro default__json_object(pairs) -%}
+to_json(named_struct({% for name, value in pairs %}'{{ name }}', {{ value }}{% if not loop.last %}, {% endif %}{% endfor %}), map('ignoreNullFields', 'false'))
+{%- endmacro %}
+
+{% macro duckdb__json_object(pairs) -%}
+cast(json_object({% for name, value in pairs %}'{{ name }}', {{ value }}{% if not loop.last %}, {% endif %}{% endfor %}) as varchar)
+{%- endmacro %}
+
+
+{# The last day of each month between two dates, one row each, as month_end. #}
+{% macro month_ends(first_date, last_date) %}
+    {{- return(adapter.dispatch('month_ends', 'cdp')(first_date, last_date)) -}}
+{% endmacro %}
+
+{% macro default__month_ends(first_date, last_date) -%}
+select last_day(month_start) as month_end
+from (select explode(sequence(date_trunc('month', {{ first_date }}), {{ last_date }}, interval 1 month)) as month_start)
+{%- endmacro %}
+
+{% macro duckdb__month_ends(first_date, last_date) -%}
+select last_day(month_start) as month_end
+from (
+    select unnest(generate_series(
+        cast(date_trunc('month', {{ first_date }}) as timestamp),
+        cast({{ last_date }} as timestamp),
+        interval 1 month
+    )) as month_start
+) as months
+{%- endmacro %}

@@ -1,0 +1,97 @@
+{# How a value is spelled, once, so that later layers may compare with `=`.
+   Text is in Unicode NFC since landing. Each macro takes and gives a SQL expression. #}
+
+{# Persian, Arabic and full-width digits as ASCII; a full-width plus as plus. #}
+{% macro ascii_digits(text) -%}
+translate({{ text }}, '۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩０１２３４５６７８９＋', '012345678901234567890123456789+')
+{%- endmacro %}
+
+{# Full-width Latin letters and signs as ASCII (the block FF01-FF5E in order). #}
+{% macro half_width(text) -%}
+translate({{ text }}, '！＃＄％＆（）＊＋，－．／０１２３４５６７８９：；＜＝＞？＠ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺ＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ　', '!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz ')
+{%- endmacro %}
+
+{# Without the marks nobody sees: zero-width signs, direction marks, byte order mark. #}
+{% macro without_invisible(text) -%}
+{%- set invisible = '\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff\u00a0' -%}
+translate({{ text }}, '{{ invisible }}', '')
+{%- endmacro %}
+
+{# E-mail: half-width, without blanks at the ends or marks nobody sees, lower case. #}
+{% macro normalise_email(text) -%}
+nullif(lower(trim({{ half_width(without_invisible(text)) }})), '')
+{%- endmacro %}
+
+{# Name or address: Arabic yeh and kaf as Persian ones, half-width, single blanks.
+   Vietnamese marks are kept; `fold_name` drops them for comparing. The zero-width
+   non-joiner stays: Persian names are written with it. #}
+{% macro normalise_name(text) -%}
+nullif(trim({{ replace_all(half_width("translate(" ~ text ~ ", 'يىك', 'ییک')"), '\\s+', ' ') }}), '')
+{%- endmacro %}
+
+{# Name for comparing: lower case, Latin marks dropped (Vietnamese and Western), and without
+   marks nobody sees, the zero-width non-joiner among them. #}
+{% macro fold_name(text) -%}
+translate(
+    lower({{ without_invisible(normalise_name(text)) }}),
+    'àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđçñäëïöüåøîûÿ',
+    'aaaaaaaaaaaaaaaaaeeeeeeeeeeeiiiiiooooooooooooooooouuuuuuuuuuuyyyyydcnaeiouaoiuy'
+)
+{%- endmacro %}
+
+{# A code such as a gender or status: lower case. #}
+{% macro normalise_code(text) -%}
+nullif(lower(trim({{ text }})), '')
+{%- endmacro %}
+
+{# A number that travelled as text: 17850.0 is 17850. #}
+{% macro normalise_number_text(text) -%}
+nullif({{ replace_all('trim(' ~ text ~ ')', '[.]0+$', '') }}, '')
+{%- endmacro %}
+
+{# What was typed as a phone, reduced to digits and a leading plus; `(0)` of a number
+   written for both home and abroad is dropped. #}
+{% macro phone_digits(text) -%}
+nullif({{ replace_all(
+    replace_all(ascii_digits(text), '[(]0[)]', ''),
+    '[^0-9+]', ''
+) }}, '')
+{%- endmacro %}
+
+{# E.164 from `phone_digits` and the row of `calling_codes` of the row's country.
+   What cannot be a number of that country stays digits without a plus, which the identity
+   layer quarantines, so nothing is lost. Rules: ITU-T E.164 and the seed's lengths. #}
+{% macro normalise_phone(digits, codes) -%}
+{%- set abroad -%}
+case
+    when {{ digits }} like '+%' then replace({{ digits }}, '+', '')
+    when {{ digits }} like '00%' then substr({{ digits }}, 3)
+end
+{%- endset -%}
+{%- set home = "replace(" ~ digits ~ ", '+', '')" -%}
+{%- set code = codes ~ '.calling_code' -%}
+{%- set trunk = codes ~ '.trunk_prefix' -%}
+{%- set shortest = codes ~ '.shortest_number' -%}
+{%- set longest = codes ~ '.longest_number' -%}
+case
+    when {{ abroad }} like concat({{ code }}, coalesce({{ trunk }}, ''), '%') and {{ trunk }} is not null
+        and length({{ abroad }}) - length({{ code }}) - length({{ trunk }}) between {{ shortest }} and {{ longest }}
+        then concat('+', {{ code }}, substr({{ abroad }}, length({{ code }}) + length({{ trunk }}) + 1))
+    when {{ abroad }} like concat({{ code }}, '%')
+        and length({{ abroad }}) - length({{ code }}) between {{ shortest }} and {{ longest }}
+        then concat('+', {{ abroad }})
+    when {{ abroad }} like concat({{ code }}, '%') then {{ home }}
+    when length({{ abroad }}) between 8 and 15 then concat('+', {{ abroad }})
+    when {{ abroad }} is not null or {{ code }} is null then {{ home }}
+    when {{ trunk }} is not null and {{ home }} like concat({{ trunk }}, '%')
+        and length({{ home }}) - length({{ trunk }}) between {{ shortest }} and {{ longest }}
+        then concat('+', {{ code }}, substr({{ home }}, length({{ trunk }}) + 1))
+    when ({{ trunk }} is null or {{ home }} not like concat({{ trunk }}, '%'))
+        and length({{ home }}) between {{ shortest }} and {{ longest }}
+        then concat('+', {{ code }}, {{ home }})
+    when {{ home }} like concat({{ code }}, '%')
+        and length({{ home }}) - length({{ code }}) between {{ shortest }} and {{ longest }}
+        then concat('+', {{ home }})
+    else {{ home }}
+end
+{%- endmacro %}

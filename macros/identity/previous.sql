@@ -1,0 +1,79 @@
+{# The rows that the last build left in a model's own table; none before the first.
+   Two models share the work, since Spark cannot overwrite a table it reads: one reads the
+   previous rows through this macro and makes the next state, the other replaces the table. #}
+{% macro previous_rows(schema_name, table_name, columns) -%}
+{%- set relation = none -%}
+{%- if execute -%}
+    {%- set relation = adapter.get_relation(
+        database=target.database, schema=var('schema_prefix', '') ~ schema_name, identifier=table_name
+    ) -%}
+{%- endif -%}
+{%- if relation -%}
+select {% for name, type in columns %}{{ name }}{{ ', ' if not loop.last }}{% endfor %} from {{ relation }}
+{%- else -%}
+select {% for name, type in columns %}cast(null as {{ type }}) as {{ name }}{{ ', ' if not loop.last }}{% endfor %}
+where false
+{%- endif -%}
+{%- endmacro %}
+
+
+{# Fails a build for an earlier day than the last one's: history would be rewritten. #}
+{% macro refuse_earlier_build() %}
+    {% if execute and not var('allow_earlier_build') %}
+        {% set registry = adapter.get_relation(
+            database=target.database, schema=var('schema_prefix', '') ~ 'identity', identifier='identity_registry'
+        ) %}
+        {% if registry %}
+            {% set last = run_query("select max(built_as_of) from " ~ registry).columns[0].values()[0] %}
+            {% if last and last | string > var('as_of_date') | string %}
+                {{ exceptions.raise_compiler_error(
+                    "This warehouse was built as of " ~ last ~ "; a build as of " ~ var('as_of_date')
+                    ~ " would rewrite its history. Set CDP_AS_OF_DATE to " ~ last ~ " or later, or build into"
+                    ~ " a scratch copy with --vars '{allow_earlier_build: true}'."
+                ) }}
+            {% endif %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Columns of the tables whose rows outlive a build, for `previous_rows`. #}
+{% macro registry_columns() %}
+    {{ return([
+        ['customer_id', dbt.type_string()], ['anchor_node_key', 'bigint'], ['minted_node_key', 'bigint'],
+        ['status', dbt.type_string()], ['merged_into', dbt.type_string()], ['created_as_of', 'date'],
+        ['created_build', 'bigint'], ['ended_as_of', 'date'], ['built_as_of', 'date'], ['build_number', 'bigint'],
+    ]) }}
+{% endmacro %}
+
+{% macro map_columns() %}
+    {{ return([
+        ['node_key', 'bigint'], ['identifier_type', dbt.type_string()], ['identifier_value', dbt.type_string()],
+        ['customer_id', dbt.type_string()], ['valid_from', 'timestamp'], ['valid_to', 'timestamp'],
+        ['opened_as_of', 'date'], ['closed_as_of', 'date'],
+    ]) }}
+{% endmacro %}
+
+{% macro event_columns() %}
+    {{ return([
+        ['event_type', dbt.type_string()], ['customer_id', dbt.type_string()],
+        ['other_customer_id', dbt.type_string()], ['node_count', 'bigint'], ['recorded_at', 'timestamp'],
+        ['event_sequence', 'bigint'], ['build_number', 'bigint'], ['run_id', dbt.type_string()],
+    ]) }}
+{% endmacro %}
+
+{% macro quarantine_columns() %}
+    {{ return([
+        ['quarantine_key', dbt.type_string()], ['reason', dbt.type_string()],
+        ['identifier_type', dbt.type_string()], ['identifier_value', dbt.type_string()],
+        ['rule_id', dbt.type_string()], ['observed_value', 'bigint'], ['limit_value', 'bigint'],
+        ['first_recorded_at', 'timestamp'], ['last_recorded_at', 'timestamp'], ['released_at', 'timestamp'],
+    ]) }}
+{% endmacro %}
+
+{% macro membership_columns() %}
+    {{ return([
+        ['audience', dbt.type_string()], ['customer_id', dbt.type_string()], ['entered_at', 'timestamp'],
+        ['exited_at', 'timestamp'], ['exit_reason', dbt.type_string()], ['rule_version', 'bigint'],
+    ]) }}
+{% endmacro %}

@@ -1,0 +1,9 @@
+{# The build's day; the only clock the SQL knows. #}
+{% macro as_of_date() %}cast('{{ var("as_of_date") }}' as date){% endmacro %}
+
+{% macro as_of_timestamp() %}cast('{{ var("as_of_date") }}' as timestamp){% endmacro %}
+
+{# Whole days from a time to the build's day. #}
+{% macro days_until_as_of_date(column) %}
+    {{- dbt.datediff('cast(' ~ column ~ ' as date)', as_of_date(), 'day') -}}
+{% endmacro %}

@@ -1,0 +1,211 @@
+{# Staging views written from a table's declaration in `_<source>__sources.yml`: rename, cast,
+   spell one way. `staged_versions` keeps every version once, `staged_newest` the newest per
+   declared key; version ties are broken by the row's content, never by load time. A table
+   without a key keeps all rows, equal ones numbered within their file. #}
+
+{% macro staged_versions(source_name, table_name) -%}
+    {{ staged(source_name, table_name, newest=false) }}
+{%- endmacro %}
+
+{% macro staged_newest(source_name, table_name) -%}
+    {{ staged(source_name, table_name, newest=true) }}
+{%- endmacro %}
+
+
+{# The declaration of a raw table, from the graph; empty while dbt only parses. #}
+{% macro declared_table(source_name, table_name) %}
+    {% if not execute %}{{ return(none) }}{% endif %}
+    {% for node in graph.sources.values() %}
+        {% if node.source_name == source_name and node.name == table_name %}
+            {{ return(node) }}
+        {% endif %}
+    {% endfor %}
+    {{ exceptions.raise_compiler_error("No source " ~ source_name ~ "." ~ table_name ~ " is declared.") }}
+{% endmacro %}
+
+
+{# Every staged field of a declaration: name, raw expression, type, normaliser, country. #}
+{% macro staged_fields(node) %}
+    {% set fields = [] %}
+    {% for column in node.columns.values() %}
+        {% set meta = column.config.meta %}
+        {% set raw = 'deliveries.' ~ adapter.quote(column.name) %}
+        {% do fields.append({
+            'as': meta.get('as', column.name), 'expression': raw, 'type': none,
+            'normalise': meta.get('normalise'), 'identifier': meta.get('identifier'),
+            'country': ('deliveries.' ~ adapter.quote(meta['country'])) if 'country' in meta else none,
+        }) %}
+        {% for field in meta.get('fields', []) %}
+            {% do fields.append({
+                'as': field['as'], 'expression': json_text(raw, field['path']),
+                'type': field.get('type'), 'normalise': field.get('normalise'),
+                'identifier': field.get('identifier'),
+                'country': json_text(raw, field['country']) if 'country' in field else none,
+            }) %}
+        {% endfor %}
+    {% endfor %}
+    {{ return(fields) }}
+{% endmacro %}
+
+
+{% macro staged_expression(field) %}
+    {%- set text = field['expression'] -%}
+    {%- if field['normalise'] == 'email' -%}{{ normalise_email(text) }}
+    {%- elif field['normalise'] == 'name' -%}{{ normalise_name(text) }}
+    {%- elif field['normalise'] == 'code' -%}{{ normalise_code(text) }}
+    {%- elif field['normalise'] == 'number_text' -%}{{ normalise_number_text(text) }}
+    {%- elif field['normalise'] == 'phone' -%}{{ phone_digits(text) }}
+    {%- elif field['normalise'] == 'country' -%}lower(trim({{ text }}))
+    {%- elif field['type'] -%}try_cast({{ text }} as {{ field['type'] }})
+    {%- else -%}{{ text }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{% macro staged(source_name, table_name, newest) -%}
+{%- set raw = source(source_name, table_name) -%}
+{%- set loads = source('landing', 'current_loads') -%}
+{%- set calling_codes = ref('calling_codes') -%}
+{%- set country_spellings = ref('country_spellings') -%}
+{%- set node = declared_table(source_name, table_name) -%}
+{%- if node is none -%}
+select 1 as parsing_only
+{%- else -%}
+{%- set meta = node.config.meta -%}
+{%- set fields = staged_fields(node) -%}
+{%- set key = meta.get('key', []) -%}
+{%- set version = meta.get('version', []) -%}
+with
+
+current_loads as (
+
+    select load_id
+    from {{ loads }}
+    where
+        source = '{{ source_name }}'
+        and table_name = '{{ table_name }}'
+
+),
+
+deliveries as (
+
+    select
+        raw_rows.*,
+        {% if key and newest -%}
+        row_number() over (
+            partition by {% for column in key %}raw_rows.{{ adapter.quote(column) }}{{ ', ' if not loop.last }}{% endfor %}
+            order by
+                {% for column in version -%}
+                raw_rows.{{ adapter.quote(column) }} desc nulls last,
+                {% endfor -%}
+                raw_rows._content_hash desc, raw_rows._file asc, raw_rows._row asc
+        ) as delivery_rank
+        {%- elif key -%}
+        row_number() over (
+            partition by
+                {% for column in key %}raw_rows.{{ adapter.quote(column) }}, {% endfor -%}
+                raw_rows._content_hash
+            order by raw_rows._file asc, raw_rows._row asc
+        ) as delivery_rank
+        {%- else -%}
+        row_number() over (
+            partition by raw_rows._file, raw_rows._content_hash
+            order by raw_rows._row asc
+        ) as delivery_rank
+        {%- endif %}
+    from {{ raw }} as raw_rows
+    inner join current_loads
+        on raw_rows._load_id = current_loads.load_id
+
+),
+
+spelled as (
+
+    select
+        {% if key -%}
+        {%- if key | length == 1 -%}
+        cast(deliveries.{{ adapter.quote(key[0]) }} as {{ dbt.type_string() }}) as record_key,
+        {%- else -%}
+        concat_ws('|'{% for column in key %}, cast(deliveries.{{ adapter.quote(column) }} as {{ dbt.type_string() }}){% endfor %}) as record_key,
+        {%- endif -%}
+        {%- else -%}
+        md5(concat_ws('|', deliveries._file, deliveries._content_hash, cast(deliveries.delivery_rank as {{ dbt.type_string() }}))) as record_key,
+        deliveries.delivery_rank as equal_row_number,
+        {%- endif %}
+        {% for field in fields -%}
+        {{ staged_expression(field) }} as {{ field['as'] }},
+        {% if field['country'] -%}
+        upper(trim({{ field['country'] }})) as {{ field['as'] }}_country,
+        {% endif -%}
+        {% endfor -%}
+        deliveries._content_hash as content_hash,
+        deliveries._file as landed_file,
+        deliveries._row as landed_row,
+        deliveries._landed_as_of as landed_as_of
+    from deliveries
+    {% if key -%}
+    where deliveries.delivery_rank = 1
+    {%- endif %}
+
+),
+
+normalised as (
+
+    select
+        spelled.record_key,
+        {% if not key -%}
+        spelled.equal_row_number,
+        {% endif -%}
+        {% for field in fields -%}
+        {% if field['normalise'] == 'phone' -%}
+        {{ normalise_phone('spelled.' ~ field['as'], 'codes_' ~ field['as']) }} as {{ field['as'] }},
+        {% elif field['normalise'] == 'country' -%}
+        spellings_{{ field['as'] }}.country_code as {{ field['as'] }},
+        {% elif field['as'] == 'is_deleted' -%}
+        coalesce(spelled.is_deleted, false) as is_deleted,
+        {% else -%}
+        spelled.{{ field['as'] }},
+        {% endif -%}
+        {% endfor -%}
+        spelled.content_hash,
+        spelled.landed_file,
+        spelled.landed_row,
+        spelled.landed_as_of
+    from spelled
+    {% for field in fields -%}
+    {% if field['normalise'] == 'phone' -%}
+    left join {{ calling_codes }} as codes_{{ field['as'] }}
+        on codes_{{ field['as'] }}.country_code = {% if field['country'] %}spelled.{{ field['as'] }}_country{% else %}'no country'{% endif %}
+    {% elif field['normalise'] == 'country' -%}
+    left join {{ country_spellings }} as spellings_{{ field['as'] }}
+        on spellings_{{ field['as'] }}.spelling = spelled.{{ field['as'] }}
+    {% endif -%}
+    {% endfor %}
+)
+
+select * from normalised
+{%- endif -%}
+{%- endmacro %}
+
+
+{# One row per identifier that a row of a staged table carries, by its declaration. #}
+{% macro observed_identifiers(relation, source_name, table_name) -%}
+{%- set node = declared_table(source_name, table_name) -%}
+{%- if node is none -%}
+select 1 as parsing_only
+{%- else -%}
+{%- set observed_at = node.config.meta['observed_at'] -%}
+{%- for field in staged_fields(node) if field['identifier'] %}
+select
+    '{{ source_name }}' as source,
+    '{{ table_name }}' as table_name,
+    record_key,
+    '{{ field['identifier'] }}' as identifier_type,
+    cast({{ field['as'] }} as {{ dbt.type_string() }}) as identifier_value,
+    {{ observed_at }} as observed_at
+from {{ relation }}
+where {{ field['as'] }} is not null
+{% if not loop.last %}union all{% endif %}
+{%- endfor %}
+{%- endif -%}
+{%- endmacro %}

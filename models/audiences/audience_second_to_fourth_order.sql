@@ -1,0 +1,19 @@
+with
+
+customer_metrics as (
+
+    select * from {{ ref('customer_metrics') }}
+
+),
+
+audience as (
+
+    select customer_id
+
+    from customer_metrics
+
+    where journey_stage = 'repeat'
+
+)
+
+select * from audience

@@ -1,0 +1,7 @@
+{{ config(full_refresh=false) }}
+-- Written last: a build that fails before it is run again under the same build number.
+-- depends_on: {{ ref('identity_map') }}
+-- depends_on: {{ ref('identity_quarantine') }}
+select
+    {% for name, type in registry_columns() %}{{ name }}{{ ', ' if not loop.last }}{% endfor %}
+from {{ ref('int_identity__registry_next') }}

@@ -1,0 +1,44 @@
+with
+
+observations as (
+
+    select * from {{ ref('int_identity__observations') }}
+
+),
+
+identifiers as (
+
+    select * from {{ ref('identifiers') }}
+
+    where status = 'active'
+
+),
+
+ranked as (
+
+    select
+        observations.source,
+        observations.table_name,
+        observations.record_key,
+        observations.node_key,
+        observations.tier,
+        observations.priority,
+        observations.first_observed_at,
+        observations.last_observed_at,
+        row_number() over (
+            partition by observations.source, observations.table_name, observations.record_key
+            order by
+                observations.tier asc,
+                observations.priority asc,
+                observations.last_observed_at desc,
+                observations.node_key asc
+        ) as anchor_rank
+
+    from observations
+
+    inner join identifiers
+        on observations.node_key = identifiers.node_key
+
+)
+
+select * from ranked

@@ -1,0 +1,100 @@
+with
+
+observations as (
+
+    select distinct
+        node_key,
+        identifier_type,
+        lower(identifier_value) as identifier_value
+
+    from {{ ref('int_identity__observations') }}
+
+),
+
+blocked_identifiers as (
+
+    select * from {{ ref('blocked_identifiers') }}
+
+),
+
+matches_of_each_kind as (
+
+    select
+        observations.node_key,
+        blocked_identifiers.pattern,
+        blocked_identifiers.reason
+
+    from observations
+
+    inner join blocked_identifiers
+        on observations.identifier_value = blocked_identifiers.pattern
+        and blocked_identifiers.match_type = 'exact'
+        and blocked_identifiers.identifier_type in ('any', observations.identifier_type)
+
+    union all
+
+    select
+        observations.node_key,
+        blocked_identifiers.pattern,
+        blocked_identifiers.reason
+
+    from observations
+
+    inner join blocked_identifiers
+        on concat({{ dbt.split_part('observations.identifier_value', "'@'", 1) }}, '@')
+        = blocked_identifiers.pattern
+        and blocked_identifiers.match_type = 'prefix'
+        and blocked_identifiers.identifier_type = observations.identifier_type
+
+    union all
+
+    select
+        observations.node_key,
+        blocked_identifiers.pattern,
+        blocked_identifiers.reason
+
+    from observations
+
+    inner join blocked_identifiers
+        on concat('@', {{ dbt.split_part('observations.identifier_value', "'@'", 2) }})
+        = blocked_identifiers.pattern
+        and blocked_identifiers.match_type = 'suffix'
+        and blocked_identifiers.identifier_type = observations.identifier_type
+
+    union all
+
+    select
+        observations.node_key,
+        blocked_identifiers.pattern,
+        blocked_identifiers.reason
+
+    from observations
+
+    inner join blocked_identifiers
+        on blocked_identifiers.identifier_type in ('any', observations.identifier_type)
+        and (
+            (
+                blocked_identifiers.match_type = 'regex'
+                and {{ matches('observations.identifier_value', 'blocked_identifiers.pattern') }}
+            )
+            or (
+                blocked_identifiers.match_type = 'not_regex'
+                and not {{ matches('observations.identifier_value', 'blocked_identifiers.pattern') }}
+            )
+        )
+
+),
+
+blocked as (
+
+    select
+        node_key,
+        min(reason) as blocked_reason
+
+    from matches_of_each_kind
+
+    group by 1
+
+)
+
+select * from blocked

@@ -1,0 +1,10 @@
+{{ config(pre_hook="{{ refuse_earlier_build() }}") }}
+with
+
+previous_registry as (
+
+    {{ previous_rows('identity', 'identity_registry', registry_columns()) }}
+
+)
+
+select * from previous_registry

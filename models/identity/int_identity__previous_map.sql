@@ -1,0 +1,9 @@
+with
+
+previous_map as (
+
+    {{ previous_rows('identity', 'identity_map', map_columns()) }}
+
+)
+
+select * from previous_map

@@ -1,0 +1,3 @@
+select * from {{ ref('customer_rfm_history') }}
+
+where as_of_date = {{ as_of_date() }}

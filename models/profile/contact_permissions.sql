@@ -1,0 +1,72 @@
+with
+
+contact_points as (
+
+    select * from {{ ref('int_profile__contact_points') }}
+
+),
+
+consent_purposes as (
+
+    select * from {{ ref('consent_purposes') }}
+
+),
+
+customer_consents as (
+
+    select * from {{ ref('customer_consents') }}
+
+),
+
+reasons as (
+
+    select
+        contact_points.customer_id,
+        contact_points.contact_point_type,
+        contact_points.contact_point,
+        consent_purposes.channel,
+        consent_purposes.purpose,
+        customer_consents.captured_at,
+        contact_points.last_seen_at,
+        case
+            when customer_consents.status = 'unsubscribed' then 'unsubscribed'
+            when customer_consents.status = 'did_not_subscribe' then 'did_not_subscribe'
+            when customer_consents.status = 'subscribed'
+                and customer_consents.expires_at <= {{ as_of_timestamp() }} then 'consent_expired'
+            when customer_consents.status = 'subscribed' then 'subscribed'
+            when consent_purposes.needs_opt_in then 'no_consent'
+            else 'no_opt_in_needed'
+        end as reason
+
+    from contact_points
+
+    inner join consent_purposes
+        on contact_points.contact_point_type = consent_purposes.contact_point_type
+
+    left join customer_consents
+        on contact_points.customer_id = customer_consents.customer_id
+        and contact_points.contact_point_type = customer_consents.contact_point_type
+        and contact_points.contact_point = customer_consents.contact_point
+        and consent_purposes.channel = customer_consents.channel
+        and consent_purposes.purpose = customer_consents.purpose
+
+),
+
+contact_permissions as (
+
+    select
+        customer_id,
+        contact_point_type,
+        contact_point,
+        channel,
+        purpose,
+        reason in ('subscribed', 'no_opt_in_needed') as is_permitted,
+        reason,
+        captured_at,
+        last_seen_at
+
+    from reasons
+
+)
+
+select * from contact_permissions

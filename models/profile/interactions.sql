@@ -1,0 +1,30 @@
+with
+
+source_interactions as (
+
+    select * from {{ ref('int_profile__source_interactions') }}
+
+),
+
+interactions as (
+
+    select
+        interaction_id,
+        customer_id,
+        anonymous_id,
+        occurred_at,
+        channel,
+        activity,
+        source,
+        revenue_amount,
+        feature_json,
+        row_number() over (
+            partition by coalesce(customer_id, concat('anonymous:', anonymous_id), interaction_id), activity
+            order by occurred_at asc, interaction_id asc
+        ) as activity_occurrence
+
+    from source_interactions
+
+)
+
+select * from interactions

@@ -1,0 +1,2 @@
+select salt as installation_salt
+from {{ source('cdp', 'installation') }}

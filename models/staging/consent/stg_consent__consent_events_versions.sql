@@ -1,0 +1,1 @@
+{{ staged_versions('consent', 'consent_events') }}

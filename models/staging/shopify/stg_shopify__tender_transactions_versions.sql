@@ -1,0 +1,1 @@
+{{ staged_versions('shopify', 'tender_transaction') }}

@@ -1,0 +1,1 @@
+"""The Python side of the customer data platform: landing, publishing, sending, running."""
