@@ -74,24 +74,24 @@ end
 {%- set shortest = codes ~ '.shortest_number' -%}
 {%- set longest = codes ~ '.longest_number' -%}
 case
-    when {{ abroad }} like concat({{ code }}, coalesce({{ trunk }}, ''), '%') and {{ trunk }} is not null
+    when {{ abroad }} like ({{ code }} || coalesce({{ trunk }}, '') || '%') and {{ trunk }} is not null
         and length({{ abroad }}) - length({{ code }}) - length({{ trunk }}) between {{ shortest }} and {{ longest }}
-        then concat('+', {{ code }}, substr({{ abroad }}, length({{ code }}) + length({{ trunk }}) + 1))
-    when {{ abroad }} like concat({{ code }}, '%')
+        then ('+' || {{ code }} || substr({{ abroad }}, length({{ code }}) + length({{ trunk }}) + 1))
+    when {{ abroad }} like ({{ code }} || '%')
         and length({{ abroad }}) - length({{ code }}) between {{ shortest }} and {{ longest }}
-        then concat('+', {{ abroad }})
-    when {{ abroad }} like concat({{ code }}, '%') then {{ home }}
-    when length({{ abroad }}) between 8 and 15 then concat('+', {{ abroad }})
+        then '+' || {{ abroad }}
+    when {{ abroad }} like ({{ code }} || '%') then {{ home }}
+    when length({{ abroad }}) between 8 and 15 then '+' || {{ abroad }}
     when {{ abroad }} is not null or {{ code }} is null then {{ home }}
-    when {{ trunk }} is not null and {{ home }} like concat({{ trunk }}, '%')
+    when {{ trunk }} is not null and {{ home }} like ({{ trunk }} || '%')
         and length({{ home }}) - length({{ trunk }}) between {{ shortest }} and {{ longest }}
-        then concat('+', {{ code }}, substr({{ home }}, length({{ trunk }}) + 1))
-    when ({{ trunk }} is null or {{ home }} not like concat({{ trunk }}, '%'))
+        then ('+' || {{ code }} || substr({{ home }}, length({{ trunk }}) + 1))
+    when ({{ trunk }} is null or {{ home }} not like ({{ trunk }} || '%'))
         and length({{ home }}) between {{ shortest }} and {{ longest }}
-        then concat('+', {{ code }}, {{ home }})
-    when {{ home }} like concat({{ code }}, '%')
+        then '+' || {{ code }} || {{ home }}
+    when {{ home }} like ({{ code }} || '%')
         and length({{ home }}) - length({{ code }}) between {{ shortest }} and {{ longest }}
-        then concat('+', {{ home }})
+        then '+' || {{ home }}
     else {{ home }}
 end
 {%- endmacro %}

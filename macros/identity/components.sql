@@ -26,15 +26,10 @@
     {{ return(run_query("select count(*) from " ~ relation ~ " where " ~ condition).columns[0].values()[0] | int) }}
 {% endmacro %}
 
-{# Drops every work table, also those that a failed run left. #}
+{# Drops the scratch schema with every work table, also those that a failed run left. #}
 {% macro drop_scratch() %}
     {% if execute %}
-        {% set schema_relation = scratch('any').without_identifier() %}
-        {% if adapter.check_schema_exists(target.database, schema_relation.schema) %}
-            {% for relation in adapter.list_relations(target.database, schema_relation.schema) %}
-                {% do run_query("drop table if exists " ~ relation) %}
-            {% endfor %}
-        {% endif %}
+        {% do adapter.drop_schema(scratch('any').without_identifier()) %}
     {% endif %}
 {% endmacro %}
 
@@ -107,8 +102,8 @@
 
 {% macro solve_identity_components(identifiers, edges, types) %}
 {% if execute %}
-    {% do adapter.create_schema(scratch('any')) %}
     {% do drop_scratch() %}
+    {% do adapter.create_schema(scratch('any').without_identifier()) %}
     {% set labels = namespace(table=make_scratch('labels_0', "
         select node_key, node_key as component_key from " ~ identifiers ~ " where status = 'active'")) %}
     {% set tiers = run_query("select distinct tier from " ~ edges ~ " order by tier").columns[0].values() %}

@@ -1,4 +1,4 @@
--- One line for each audience: add yours here.
+{# One line for each audience: add yours here. #}
 {%- set members = {
     'welcome_opt_in': ref('audience_welcome_opt_in'),
     'first_order': ref('audience_first_order'),

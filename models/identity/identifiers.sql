@@ -44,7 +44,7 @@ judged as (
 
     select
         nodes.node_key,
-        md5(concat(nodes.identifier_type, '|', nodes.identifier_value)) as node_hash,
+        md5(nodes.identifier_type || '|' || nodes.identifier_value) as node_hash,
         nodes.identifier_type,
         nodes.identifier_value,
         identifier_types.tier,

@@ -41,7 +41,7 @@ matches_of_each_kind as (
     from observations
 
     inner join blocked_identifiers
-        on concat({{ dbt.split_part('observations.identifier_value', "'@'", 1) }}, '@')
+        on {{ dbt.split_part('observations.identifier_value', "'@'", 1) }} || '@'
         = blocked_identifiers.pattern
         and blocked_identifiers.match_type = 'prefix'
         and blocked_identifiers.identifier_type = observations.identifier_type
@@ -56,7 +56,7 @@ matches_of_each_kind as (
     from observations
 
     inner join blocked_identifiers
-        on concat('@', {{ dbt.split_part('observations.identifier_value', "'@'", 2) }})
+        on '@' || {{ dbt.split_part('observations.identifier_value', "'@'", 2) }}
         = blocked_identifiers.pattern
         and blocked_identifiers.match_type = 'suffix'
         and blocked_identifiers.identifier_type = observations.identifier_type

@@ -99,13 +99,11 @@ component_ids as (
         coalesce(
             survivors.customer_id,
             restorable.customer_id,
-            md5(concat(
-                installation.installation_salt,
-                '|',
-                cast(nodes.node_key as {{ dbt.type_string() }}),
-                '|',
-                cast(coalesce(issued.issue_count, 0) as {{ dbt.type_string() }})
-            ))
+            md5(
+                installation.installation_salt
+                || '|' || cast(nodes.node_key as {{ dbt.type_string() }})
+                || '|' || cast(coalesce(issued.issue_count, 0) as {{ dbt.type_string() }})
+            )
         ) as customer_id,
         case
             when survivors.customer_id is not null then 'kept'

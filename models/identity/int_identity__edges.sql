@@ -19,7 +19,7 @@ links as (
     select
         least(anchors.node_key, others.node_key) as node_a,
         greatest(anchors.node_key, others.node_key) as node_b,
-        concat(others.source, '.', others.table_name) as rule_id,
+        others.source || '.' || others.table_name as rule_id,
         others.tier,
         others.node_key as weaker_node_key,
         others.first_observed_at,

@@ -14,7 +14,7 @@ nodes as (
 
 ),
 
-overlaps as (
+shared_nodes as (
 
     select
         previous_customer_id as customer_id,
@@ -33,14 +33,14 @@ claims as (
 
     select
         previous_ids.customer_id,
-        overlaps.component_key,
-        coalesce(overlaps.shared_node_count, 0) as shared_node_count,
+        shared_nodes.component_key,
+        coalesce(shared_nodes.shared_node_count, 0) as shared_node_count,
         false as holds_anchor
 
     from previous_ids
 
-    inner join overlaps
-        on previous_ids.customer_id = overlaps.customer_id
+    inner join shared_nodes
+        on previous_ids.customer_id = shared_nodes.customer_id
 
     union all
 

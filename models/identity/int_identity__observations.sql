@@ -31,7 +31,7 @@ observations as (
         observed.record_key,
         observed.identifier_type,
         observed.identifier_value,
-        {{ md5_bigint("concat(observed.identifier_type, '|', observed.identifier_value)") }} as node_key,
+        {{ md5_bigint("observed.identifier_type || '|' || observed.identifier_value") }} as node_key,
         identifier_types.tier,
         identifier_types.priority,
         identifier_types.is_strong,

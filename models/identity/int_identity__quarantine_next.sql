@@ -36,7 +36,7 @@ previous_quarantine as (
 refused_now as (
 
     select
-        md5(concat(status_reason, '|', cast(node_key as {{ dbt.type_string() }}))) as quarantine_key,
+        md5(status_reason || '|' || cast(node_key as {{ dbt.type_string() }})) as quarantine_key,
         status_reason as reason,
         identifier_type,
         identifier_value,

@@ -51,7 +51,7 @@ customer_orders as (
     select
         customer_id,
         count(*) as order_count,
-        sum(item_count) as item_count,
+        cast(sum(item_count) as bigint) as item_count,
         cast(sum(reporting_amount) as decimal(18, 4)) as order_revenue_amount,
         min(ordered_at) as first_ordered_at,
         max(case when order_number = 1 then order_id end) as first_order_id,
@@ -62,7 +62,7 @@ customer_orders as (
         max(ordered_at) as latest_ordered_at,
         max(case when recency_rank = 1 then order_id end) as latest_order_id,
         max(case when recency_rank = 1 then reporting_amount end) as latest_order_amount,
-        max(case when recency_rank = 1 then item_count end) as latest_order_item_count
+        cast(max(case when recency_rank = 1 then item_count end) as bigint) as latest_order_item_count
 
     from placed
 

@@ -21,7 +21,7 @@ record_customers as (
 carts as (
 
     select
-        concat('shopify:', checkouts.shopify_checkout_id) as cart_id,
+        'shopify:' || checkouts.shopify_checkout_id as cart_id,
         record_customers.customer_id,
         'shopify' as source,
         checkouts.created_at as started_at,

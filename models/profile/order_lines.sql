@@ -31,9 +31,9 @@ orders as (
 lines_of_sources as (
 
     select
-        concat('shopify:', shopify_order_line_id) as order_line_id,
-        concat('shopify:', shopify_order_id) as order_id,
-        concat('shopify:', shopify_product_id) as product_id,
+        'shopify:' || shopify_order_line_id as order_line_id,
+        'shopify:' || shopify_order_id as order_id,
+        'shopify:' || shopify_product_id as product_id,
         'product' as line_type,
         quantity,
         unit_price,
@@ -44,10 +44,10 @@ lines_of_sources as (
     union all
 
     select
-        concat('erp:', erp_lines.record_key) as order_line_id,
-        concat('erp:', erp_lines.invoice_no) as order_id,
+        'erp:' || erp_lines.record_key as order_line_id,
+        'erp:' || erp_lines.invoice_no as order_id,
         case
-            when product_codes.code is null then concat('erp:', upper(erp_lines.stock_code))
+            when product_codes.code is null then ('erp:' || upper(erp_lines.stock_code))
         end as product_id,
         case
             when erp_lines.invoice_no like 'A%' then 'bad_debt'

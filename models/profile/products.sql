@@ -66,7 +66,7 @@ erp_sales as (
 products as (
 
     select
-        concat('shopify:', shopify_products.shopify_product_id) as product_id,
+        'shopify:' || shopify_products.shopify_product_id as product_id,
         'shopify' as source,
         shopify_products.product_name as name,
         shopify_products.category,
@@ -83,7 +83,7 @@ products as (
     union all
 
     select
-        concat('erp:', stock_code) as product_id,
+        'erp:' || stock_code as product_id,
         'erp' as source,
         trim(product_name) as name,
         cast(null as {{ dbt.type_string() }}) as category,

@@ -10,9 +10,9 @@ audience_sizes as (
 
     select
         audience,
-        sum(case when is_current then 1 else 0 end) as member_count,
-        sum(case when is_current and entered_at = {{ as_of_timestamp() }} then 1 else 0 end) as entered_count,
-        sum(case when exited_at = {{ as_of_timestamp() }} then 1 else 0 end) as exited_count
+        cast(sum(case when is_current then 1 else 0 end) as bigint) as member_count,
+        cast(sum(case when is_current and entered_at = {{ as_of_timestamp() }} then 1 else 0 end) as bigint) as entered_count,
+        cast(sum(case when exited_at = {{ as_of_timestamp() }} then 1 else 0 end) as bigint) as exited_count
 
     from memberships
 

@@ -1,5 +1,6 @@
 """A real SMTP server on the loopback for the demo home; what it accepts lands in a Maildir."""
 
+import logging
 from asyncio import Server
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,8 @@ class MailServer:
         self._controller: Controller | None = None
 
     def __enter__(self) -> "MailServer":
+        # The library logs every recipient at INFO; no log here may name a person.
+        logging.getLogger("mail.log").disabled = True
         self._maildir.parent.mkdir(parents=True, exist_ok=True)
         handler = self._handler or Mailbox(self._maildir)
         self._controller = _AnyPort(handler, hostname="127.0.0.1", port=0)

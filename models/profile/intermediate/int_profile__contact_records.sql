@@ -1,4 +1,4 @@
--- One line for each staged table that says something of a person: add a source here.
+{# One line for each staged table that says something of a person: add a source here. #}
 {%- set fields = [
     'first_name', 'last_name', 'email', 'phone', 'birth_date', 'gender',
     'address_line', 'city', 'region', 'postal_code', 'country_code',

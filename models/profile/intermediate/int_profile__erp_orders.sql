@@ -26,7 +26,7 @@ invoices as (
 erp_orders as (
 
     select
-        concat('erp:', invoice_no) as order_id,
+        'erp:' || invoice_no as order_id,
         'erp' as source,
         'invoice_lines' as table_name,
         coalesce(customer_record_key, record_key) as record_key,

@@ -60,7 +60,7 @@ first_payments as (
 shopify_orders as (
 
     select
-        concat('shopify:', orders.shopify_order_id) as order_id,
+        'shopify:' || orders.shopify_order_id as order_id,
         'shopify' as source,
         'order' as table_name,
         orders.record_key,

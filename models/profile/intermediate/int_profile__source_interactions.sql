@@ -37,14 +37,14 @@ touches as (
         'web' as source,
         'events' as table_name,
         record_key,
-        concat('web:', record_key) as interaction_id,
+        'web:' || record_key as interaction_id,
         anonymous_id,
         occurred_at,
         'web' as channel,
         case
             when event_type = 'track' then {{ snake_case('event_name') }}
             when event_type in ('page', 'screen') then 'page_viewed'
-            else concat('web_', event_type)
+            else 'web_' || event_type
         end as activity,
         cast(null as decimal(18, 4)) as revenue_amount,
         {{ json_object([['page_path', 'page_path'], ['product_id', 'product_id'], ['cart_id', 'cart_id'], ['campaign', 'campaign_name']]) }} as feature_json
@@ -57,11 +57,11 @@ touches as (
         'consent' as source,
         'consent_events' as table_name,
         record_key,
-        concat('consent:', record_key) as interaction_id,
+        'consent:' || record_key as interaction_id,
         cast(null as {{ dbt.type_string() }}) as anonymous_id,
         captured_at as occurred_at,
         channel,
-        concat('consent_', status) as activity,
+        'consent_' || status as activity,
         cast(null as decimal(18, 4)) as revenue_amount,
         {{ json_object([['purpose', 'purpose'], ['contact_point_type', 'contact_point_type']]) }} as feature_json
 
@@ -92,7 +92,7 @@ source_interactions as (
     union all
 
     select
-        concat('order:', order_id) as interaction_id,
+        'order:' || order_id as interaction_id,
         customer_id,
         cast(null as {{ dbt.type_string() }}) as anonymous_id,
         ordered_at as occurred_at,
@@ -107,7 +107,7 @@ source_interactions as (
     union all
 
     select
-        concat('refund:', refunds.record_key) as interaction_id,
+        'refund:' || refunds.record_key as interaction_id,
         orders.customer_id,
         cast(null as {{ dbt.type_string() }}) as anonymous_id,
         refunds.refunded_at as occurred_at,
@@ -120,7 +120,7 @@ source_interactions as (
     from refunds
 
     inner join orders
-        on concat('shopify:', refunds.shopify_order_id) = orders.order_id
+        on 'shopify:' || refunds.shopify_order_id = orders.order_id
 
 )
 

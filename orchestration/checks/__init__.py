@@ -1,0 +1,1 @@
+"""Checks of what landed and of what leaves, and the page that shows them."""

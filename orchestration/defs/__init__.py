@@ -1,0 +1,1 @@
+"""Dagster's declarations: assets, checks, jobs, schedules, sensors. No rule lives here."""

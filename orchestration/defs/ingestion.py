@@ -1,0 +1,117 @@
+"""Raw tables: one asset each, loaded together from the landing folder and checked."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from orchestration.checks.borders import landed_checks
+from orchestration.checks.expectations import check_landed_table
+from orchestration.checks.report import write_landing_report
+from orchestration.home import Home, as_of_date
+from orchestration.landing.declarations import Source, Table
+from orchestration.landing.load import land
+from orchestration.landing.report import TableResult
+from orchestration.lock import hold_lock
+from orchestration.warehouse.duckdb import DuckDbWarehouse
+
+LOCK_WAIT_SECONDS = 600.0
+BOOKS = (dg.AssetKey(["landing", "current_loads"]), dg.AssetKey(["landing", "loads"]))
+INSTALLATION = dg.AssetKey(["cdp", "installation"])
+
+
+def raw_key(table: Table) -> dg.AssetKey:
+    return dg.AssetKey([table.source, table.name])
+
+
+def files_key(table: Table) -> dg.AssetKey:
+    return dg.AssetKey(["files", table.source, table.name])
+
+
+def build_file_specs(sources: Mapping[str, Source]) -> list[dg.AssetSpec]:
+    """The folders of landed files: where the lineage begins; nothing here makes them."""
+    return [
+        dg.AssetSpec(
+            files_key(table),
+            group_name="ingestion",
+            kinds={"file"},
+            description=f"Files landed for {source.name}.{table.name}.",
+        )
+        for source in sources.values()
+        for table in source.tables.values()
+    ]
+
+
+def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefinition:
+    """One asset for each declared raw table, with its checks; one step loads them all."""
+    tables = {
+        raw_key(table): table for source in sources.values() for table in source.tables.values()
+    }
+    specs = [
+        dg.AssetSpec(
+            key,
+            deps=[files_key(table)],
+            group_name="ingestion",
+            kinds={"duckdb"},
+            description=table.description,
+        )
+        for key, table in tables.items()
+    ]
+    books = [
+        dg.AssetSpec(
+            key, group_name="ingestion", kinds={"duckdb"}, description="The loader's own books."
+        )
+        for key in (*BOOKS, INSTALLATION)
+    ]
+    checks = [
+        dg.AssetCheckSpec(check.name, asset=key, description=check.description)
+        for key, table in tables.items()
+        for check in landed_checks(table)
+    ]
+
+    @dg.multi_asset(name="land_files", specs=[*specs, *books], check_specs=checks)
+    def land_files(
+        context: dg.AssetExecutionContext,
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        with hold_lock(home, "land", LOCK_WAIT_SECONDS):
+            with DuckDbWarehouse(home.warehouse) as warehouse:
+                landed = land(home, warehouse, sources, as_of_date(), context.log.info)
+        results = {
+            key: check_landed_table(
+                table, landed.of(table.source, table.name), as_of_date()
+            )
+            for key, table in tables.items()
+            if landed.of(table.source, table.name).files
+        }
+        if results:
+            write_landing_report(
+                home, as_of_date(), [each for some in results.values() for each in some],
+                landed.as_dict(),
+            )
+        for key, table in tables.items():
+            yield dg.MaterializeResult(
+                asset_key=key, metadata=_metadata(landed.of(table.source, table.name))
+            )
+            for result in results.get(key, []):
+                yield dg.AssetCheckResult(
+                    asset_key=key,
+                    check_name=result.name,
+                    passed=result.passed,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"observed": result.observed},
+                )
+        for key in (*BOOKS, INSTALLATION):
+            yield dg.MaterializeResult(asset_key=key)
+
+    return land_files
+
+
+def _metadata(result: TableResult) -> dict[str, dg.MetadataValue]:
+    counts = {
+        "files": len(result.files),
+        "landed_rows": result.landed,
+        "loaded_rows": result.loaded,
+        "rejected_rows": result.rejected,
+        "duplicate_rows": result.duplicate,
+        "refused_files": len(result.refused),
+    }
+    return {name: dg.MetadataValue.int(value) for name, value in counts.items()}

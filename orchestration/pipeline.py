@@ -1,0 +1,121 @@
+"""The whole way in one command: decide whether there is anything to do, then run the job."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from orchestration.errors import CdpError
+from orchestration.home import PROJECT, Home
+from orchestration.landing.declarations import load_declarations
+from orchestration.landing.files import pending_files
+from orchestration.lock import hold_lock
+from orchestration.project import code_hash, ensure_manifest, set_environment
+from orchestration.syncs.connections import load_connections
+from orchestration.syncs.engine import SyncResult, run_sync
+from orchestration.syncs.export import export_ledger
+from orchestration.syncs.settings import load_syncs
+from orchestration.syncs.status import sync_statuses
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did: whether it built, and the seconds it took."""
+
+    was_built: bool
+    reason: str
+    seconds: float
+    dagster_run_id: str | None = None
+
+
+def reason_to_build(home: Home, as_of: date) -> str | None:
+    """Why a build is needed; None when nothing landed, the day and the code are the last's."""
+    last = last_build(home)
+    if last is None or not home.private_file.exists():
+        return "this home has no finished build"
+    waiting = pending_files(home)
+    if waiting:
+        return f"{len(waiting)} files wait in the landing folder"
+    if any(source.mode == "schema" for source in load_declarations(PROJECT, home.root).values()):
+        return "a source is read from a schema that another tool fills"
+    if last["as_of_date"] != as_of.isoformat():
+        return f"the last build was as of {last['as_of_date']}"
+    if last["code_hash"] != code_hash(home):
+        return "models, seeds or settings changed since the last build"
+    return None
+
+
+def last_build(home: Home) -> dict[str, Any] | None:
+    path = home.state / "build.json"
+    if not path.exists():
+        return None
+    told: dict[str, Any] = json.loads(path.read_text())
+    return told
+
+
+def run_all(
+    home: Home,
+    as_of: date,
+    progress: Progress,
+    force: bool = False,
+    confirm_first_run: bool = False,
+    wait_seconds: float = 0,
+) -> RunResult:
+    """Land, build, check, publish and send, or say why there is nothing to build."""
+    started = time.monotonic()
+    home.ensure()
+    with hold_lock(home, "run", wait_seconds, progress):
+        reason = "asked for" if force else reason_to_build(home, as_of)
+        if reason is None:
+            progress("Nothing landed, the same date and the same code: build skipped.")
+            _send_what_is_open(home, progress)
+            return RunResult(False, "nothing new", time.monotonic() - started)
+        progress(f"Building as of {as_of}: {reason}.")
+        run_id = _run_job(home, as_of, progress, confirm_first_run)
+        (home.state / "build.json").write_text(
+            json.dumps(
+                {
+                    "as_of_date": as_of.isoformat(),
+                    "code_hash": code_hash(home),
+                    "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "dagster_run_id": run_id,
+                }
+            )
+        )
+        return RunResult(True, reason, time.monotonic() - started, run_id)
+
+
+def _send_what_is_open(home: Home, progress: Progress) -> list[SyncResult]:
+    """Run the syncs whose last run left rows to be tried again; the rest have nothing to do."""
+    syncs = {sync.name: sync for sync in load_syncs(home.manifest)}
+    results = []
+    for status in sync_statuses(home, list(syncs.values())):
+        is_open = any(status.open_rows.get(state) for state in ("planned", "deferred", "inflight"))
+        if not is_open:
+            continue
+        sync = syncs[status.sync]
+        progress(f"{sync.name}: rows of an earlier run are open")
+        results.append(run_sync(home, sync, load_connections(home).get(sync.meta.destination)))
+    if results:
+        export_ledger(home)
+    return results
+
+
+def _run_job(home: Home, as_of: date, progress: Progress, confirm_first_run: bool) -> str:
+    set_environment(home)
+    ensure_manifest(home, as_of, progress)
+    # Importing Dagster takes seconds: only a run that builds pays for it.
+    from orchestration.defs.execute import execute_job
+
+    run = execute_job(home, progress, confirm_first_run)
+    if not run.succeeded:
+        raise CdpError(
+            f"The run failed in {', '.join(run.failed_steps) or 'Dagster'}: {run.message}\n"
+            "What was published before is untouched. `make ui` shows the run "
+            f"{run.run_id[:8]} with its logs."
+        )
+    return run.run_id

@@ -1,0 +1,233 @@
+"""Publishing: what passed its checks becomes what readers see, by one swap a file.
+
+`cdp.duckdb` is for BI and pages: personal data masked or hashed by the tags of the models'
+YAML. `private.duckdb` (mode 0600) is what syncs and lookups read. Both hold tables, never
+views: a view names the file it was made in. Each is written beside the old one, synced to
+disk and put in its place with one rename, so a reader has the old file or the new one.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from orchestration.errors import CdpError
+from orchestration.home import Home, read_secret
+
+MASKED_LAYERS = ("identity", "profile", "metrics", "audiences", "reporting")
+PRIVATE_LAYERS = ("identity", "profile", "metrics", "audiences", "activation")
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A model as it is published: its columns and how each personal one is masked."""
+
+    layer: str
+    name: str
+    masks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one publish made."""
+
+    publication_id: str
+    as_of_date: date
+    rows: Mapping[str, int]
+
+
+def published_tables(manifest: Path) -> list[PublishedTable]:
+    """The models that readers may rely on: every one of a published layer that is not `int_`."""
+    if not manifest.exists():
+        raise CdpError("dbt has not parsed this project yet: run `cdp run`.")
+    nodes: dict[str, Any] = json.loads(manifest.read_text())["nodes"]
+    tables = [
+        PublishedTable(
+            layer=node["config"]["schema"],
+            name=node["name"],
+            masks={
+                column["name"]: column["config"]["meta"].get("mask", "hash")
+                for column in node["columns"].values()
+                if column.get("config", {}).get("meta", {}).get("contains_pii")
+            },
+        )
+        for node in nodes.values()
+        if node["resource_type"] == "model"
+        and node["config"]["schema"] in {*MASKED_LAYERS, *PRIVATE_LAYERS}
+        and not node["name"].startswith("int_")
+    ]
+    if not tables:
+        raise CdpError("The manifest names no model to publish; was the project parsed whole?")
+    return sorted(tables, key=lambda table: (table.layer, table.name))
+
+
+def masked_expression(column: str, mask: str, pepper: str) -> str:
+    """SQL that gives a personal column's masked form.
+
+    `hash`: 32 hex digits of SHA-256 over the pepper and the value, so masked files still
+    join; `key`: the same as a whole number; `initial`: the first letter; `year`: the first
+    day of the year; `null`: nothing.
+    """
+    name = f'"{column}"'
+    salted = f"sha256(concat({_literal(pepper)}, '|', cast({name} as varchar)))"
+    forms = {
+        "hash": f"case when {name} is not null then substr({salted}, 1, 32) end",
+        "key": (
+            f"case when {name} is not null "
+            f"then cast(concat('0x', substr({salted}, 1, 15)) as bigint) end"
+        ),
+        "initial": f"case when {name} is not null then concat(substr({name}, 1, 1), '…') end",
+        "year": f"cast(date_trunc('year', {name}) as date)",
+        "null": "null",
+    }
+    if mask not in forms:
+        raise CdpError(f"Column {column} asks for mask {mask!r}; choose one of {sorted(forms)}.")
+    return f"{forms[mask]} as {name}"
+
+
+def publish(
+    home: Home,
+    as_of: date,
+    code_hash: str,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Publication:
+    """Copy the checked warehouse into both published files and swap them in."""
+    tables = published_tables(home.manifest)
+    pepper = _checked_pepper(home)
+    publication = Publication(uuid.uuid4().hex, as_of, {})
+    rows: dict[str, int] = {}
+    home.published.mkdir(parents=True, exist_ok=True)
+    files = (
+        (home.private_file, PRIVATE_LAYERS, False, 0o600),
+        (home.cdp_file, MASKED_LAYERS, True, 0o644),
+    )
+    made: list[tuple[Path, Path]] = []
+    for target, layers, masked, mode in files:
+        new = target.with_name(f".{target.name}.new")
+        new.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT, mode))
+        new.unlink()
+        chosen = [table for table in tables if table.layer in layers]
+        previous_umask = os.umask(0o777 & ~mode)
+        try:
+            _write(home, new, chosen, masked, pepper, publication, code_hash, rows)
+        finally:
+            os.umask(previous_umask)
+        os.chmod(new, mode)
+        progress(f"{target.name}: {len(chosen)} tables")
+        made.append((new, target))
+    for new, target in made:
+        _swap(new, target)
+    return Publication(publication.publication_id, as_of, rows)
+
+
+def _write(
+    home: Home,
+    new: Path,
+    tables: list[PublishedTable],
+    masked: bool,
+    pepper: str,
+    publication: Publication,
+    code_hash: str,
+    rows: dict[str, int],
+) -> None:
+    connection = duckdb.connect()
+    try:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(f"attach {_literal(str(home.warehouse))} as warehouse (read_only)")
+        connection.execute(f"attach {_literal(str(new))} as published")
+        # The models' views name their tables by the warehouse's catalog, as in the build.
+        connection.execute("use warehouse")
+        for layer in sorted({table.layer for table in tables}):
+            connection.execute(f'create schema published."{layer}"')
+        for table in tables:
+            columns = [
+                row[0]
+                for row in connection.execute(
+                    f'describe warehouse."{table.layer}"."{table.name}"'
+                ).fetchall()
+            ]
+            selected = ", ".join(
+                masked_expression(column, table.masks[column], pepper)
+                if masked and column in table.masks
+                else f'"{column}"'
+                for column in columns
+            )
+            connection.execute(
+                f'create table published."{table.layer}"."{table.name}" as '
+                f'select {selected} from warehouse."{table.layer}"."{table.name}"'
+            )
+            counted = connection.execute(
+                f'select count(*) from published."{table.layer}"."{table.name}"'
+            ).fetchone()
+            rows[f"{table.layer}.{table.name}"] = counted[0] if counted else 0
+        _write_audience_convention(connection)
+        connection.execute("create schema published.publication")
+        connection.execute(
+            "create table published.publication.info as select "
+            "? as publication_id, cast(? as timestamp) as published_at, "
+            "cast(? as date) as as_of_date, ? as code_hash",
+            [
+                publication.publication_id,
+                datetime.now(UTC).replace(tzinfo=None),
+                publication.as_of_date,
+                code_hash,
+            ],
+        )
+        connection.execute("use memory")
+        connection.execute("detach published")
+    finally:
+        connection.close()
+
+
+def _write_audience_convention(connection: duckdb.DuckDBPyConnection) -> None:
+    """The three tables that tools for warehouse-managed audiences read as they are."""
+    for statement in (
+        "create schema published.warehouse_audiences",
+        "create table published.warehouse_audiences.audiences as "
+        "select audience as id, audience_name as name from warehouse.seeds.audiences order by 1",
+        "create table published.warehouse_audiences.people as "
+        "select customer_id as id from warehouse.profile.customers order by 1",
+        "create table published.warehouse_audiences.audience_memberships as "
+        "select customer_id as person_id, audience as audience_id "
+        "from warehouse.audiences.audience_memberships where is_current order by 1, 2",
+    ):
+        connection.execute(statement)
+
+
+def _swap(new: Path, target: Path) -> None:
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(new, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _checked_pepper(home: Home) -> str:
+    """The pepper, refused when it is not the one that this home's hashes were made with."""
+    pepper = read_secret(home, "CDP_ID_PEPPER")
+    fingerprint = hashlib.sha256(f"cdp pepper fingerprint|{pepper}".encode()).hexdigest()[:16]
+    kept = home.state / "pepper.fingerprint"
+    if kept.exists() and kept.read_text() != fingerprint:
+        raise CdpError(
+            "CDP_ID_PEPPER is not the pepper this home was made with: every hash would change. "
+            "Give the old one back, or remove state/pepper.fingerprint to start new hashes."
+        )
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(fingerprint)
+    return pepper
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,5 @@
+select customer_id
+
+from {{ ref('customer_metrics') }}
+
+where journey_stage is null
