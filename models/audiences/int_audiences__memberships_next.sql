@@ -20,7 +20,7 @@ customer_redirects as (
 
 previous_memberships as (
 
-    {{ previous_rows('audiences', 'audience_memberships', membership_columns()) }}
+    select * from {{ ref('int_audiences__previous_memberships') }}
 
 ),
 

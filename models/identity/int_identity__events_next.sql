@@ -14,7 +14,7 @@ registry_next as (
 
 previous_events as (
 
-    {{ previous_rows('identity', 'identity_events', event_columns()) }}
+    select * from {{ ref('int_identity__previous_events') }}
 
 ),
 

@@ -1,4 +1,4 @@
-{{ config(pre_hook="{{ refuse_earlier_build() }}") }}
+{{ config(materialized='view', pre_hook="{{ refuse_earlier_build() }}") }}
 with
 
 previous_registry as (

@@ -29,7 +29,7 @@ identifier_names as (
 
 previous_quarantine as (
 
-    {{ previous_rows('identity', 'identity_quarantine', quarantine_columns()) }}
+    select * from {{ ref('int_identity__previous_quarantine') }}
 
 ),
 

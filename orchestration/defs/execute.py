@@ -48,7 +48,7 @@ class _Told(logging.Handler):
                 tell(line)
 
 
-@dg.logger(description="One line for each step and each line that a step tells.")
+@dg.logger(None, description="One line for each step and each line that a step tells.")
 def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("cdp", logging.INFO)
     logger.addHandler(_Told())
@@ -69,9 +69,7 @@ def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: 
     }
     _sink.append(progress)
     with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(
-            instance=instance, run_config=config, raise_on_error=False
-        )
+        result = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
         failed = [
             event.step_key or ""
             for event in result.all_events

@@ -76,15 +76,15 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
             with DuckDbWarehouse(home.warehouse) as warehouse:
                 landed = land(home, warehouse, sources, as_of_date(), context.log.info)
         results = {
-            key: check_landed_table(
-                table, landed.of(table.source, table.name), as_of_date()
-            )
+            key: check_landed_table(table, landed.of(table.source, table.name), as_of_date())
             for key, table in tables.items()
             if landed.of(table.source, table.name).files
         }
         if results:
             write_landing_report(
-                home, as_of_date(), [each for some in results.values() for each in some],
+                home,
+                as_of_date(),
+                [each for some in results.values() for each in some],
                 landed.as_dict(),
             )
         for key, table in tables.items():

@@ -22,7 +22,7 @@ from orchestration.errors import CdpError
 from orchestration.home import Home, read_secret
 
 MASKED_LAYERS = ("identity", "profile", "metrics", "audiences", "reporting")
-PRIVATE_LAYERS = ("identity", "profile", "metrics", "audiences", "activation")
+PRIVATE_LAYERS = (*MASKED_LAYERS, "activation")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def publish(
             _write(home, new, chosen, masked, pepper, publication, code_hash, rows)
         finally:
             os.umask(previous_umask)
-        os.chmod(new, mode)
+        new.chmod(mode)
         progress(f"{target.name}: {len(chosen)} tables")
         made.append((new, target))
     for new, target in made:
@@ -205,7 +205,7 @@ def _write_audience_convention(connection: duckdb.DuckDBPyConnection) -> None:
 def _swap(new: Path, target: Path) -> None:
     with new.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(new, target)
+    new.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -214,8 +214,13 @@ def _fill(
             for row in ledger.table(query):
                 writer.writerow([NULL if value is None else value for value in row])
         connection.execute(
-            f"insert into exported.ops.{table} "
-            "select * from read_csv(?, header = false, columns = ?, nullstr = ?, allow_quoted_nulls = true, quote = '\"', escape = '\"', "
-            "auto_detect = false, delim = ',', timestampformat = '%Y-%m-%d %H:%M:%S.%f')",
+            f"""
+            insert into exported.ops.{table}
+            select * from read_csv(
+                ?, header = false, columns = ?, nullstr = ?, allow_quoted_nulls = true,
+                auto_detect = false, delim = ',', quote = '"', escape = '"',
+                timestampformat = '%Y-%m-%d %H:%M:%S.%f'
+            )
+            """,
             [str(path), dict(columns), NULL],
         )

@@ -330,8 +330,7 @@ class _Planner:
         for source_row in self._source.rows:
             row = source_row.row
             self._wanted.add(row.customer_id)
-            own = self._keys.hash(self._scoped(row.key))
-            desired = self._desired(source_row, is_held=own in self._delivered)
+            desired = self._desired(source_row)
             if desired is None:
                 continue
             if desired.dest_key_hmac in claimed:
@@ -367,26 +366,33 @@ class _Planner:
         dest_key = self._ledger.delivered_key(self._settings.name, held.dest_key_hmac)
         return make_removal(self._keys, self._settings.name, held, dest_key)
 
-    def _desired(self, source_row: SourceRow, is_held: bool = False) -> Desired | None:
+    def _desired(self, source_row: SourceRow) -> Desired | None:
         """The member to hold; None when it ends here (and a held one will be removed)."""
         row = source_row.row
         if not source_row.is_permitted:
-            if not is_held:
+            if not self._is_held(row):
                 self._end_here(row, "withheld", source_row.withheld_reason)
             return None
         prepared = self._prepare(row)
         if isinstance(prepared, Invalid):
-            if not is_held:
+            if not self._is_held(row):
                 self._end_here(row, "invalid", prepared.reason)
             return None
         content = [prepared.dest_key, row.contact_point, *sorted(prepared.payload.items())]
+        dest_key_hmac = self._keys.hash(self._scoped(prepared.dest_key))
+        is_same = prepared.person_key == prepared.dest_key
         return Desired(
             row,
             prepared,
-            self._keys.hash(self._scoped(prepared.dest_key)),
-            self._keys.hash(self._scoped(prepared.person_key)),
+            dest_key_hmac,
+            dest_key_hmac if is_same else self._keys.hash(self._scoped(prepared.person_key)),
             self._keys.hash(json.dumps(content, ensure_ascii=False)),
         )
+
+    def _is_held(self, row: Row) -> bool:
+        """Whether a mirror holds this row, so that its removal is the change to plan."""
+        is_mirror = self._settings.meta.mode == "mirror" and self._settings.removes_leavers
+        return is_mirror and self._keys.hash(self._scoped(row.key)) in self._delivered
 
     def _scoped(self, key: str) -> str:
         return scoped(self._settings.name, key)

@@ -129,6 +129,7 @@ def test_lines_that_begin_with_a_dot_arrive_whole(home: Home, tmp_path: Path) ->
     assert post.delivered[0][1].endswith(b"\r\n\r\n.first\r\n..second\r\n.\r\nlast\r\n")
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
 def test_a_wrong_password_stops_without_repeating_it() -> None:
     def authenticate(*_: object) -> AuthResult:
         return AuthResult(success=False, handled=False)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,20 @@ class Company:
 
     home: Home
     declarations: dict[str, Source]
+    opened: dict[Path, DuckDbWarehouse] = field(default_factory=dict)
+
+    @property
+    def warehouse(self) -> DuckDbWarehouse:
+        """The home's warehouse, opened when first needed (opening takes most of a test)."""
+        path = self.home.warehouse
+        if path not in self.opened:
+            self.opened[path] = DuckDbWarehouse(path)
+        return self.opened[path]
+
+    def close(self) -> None:
+        """Let go of the warehouse files."""
+        while self.opened:
+            self.opened.popitem()[1].close()
 
     def put(self, name: str, content: str | bytes, table: str = "order") -> Path:
         """Deliver a file."""
@@ -100,13 +114,11 @@ class Company:
 
     def land(self) -> LandingReport:
         """One landing."""
-        with DuckDbWarehouse(self.home.warehouse) as warehouse:
-            return land(self.home, warehouse, self.declarations, AS_OF)
+        return land(self.home, self.warehouse, self.declarations, AS_OF)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the warehouse holds."""
-        with DuckDbWarehouse(self.home.warehouse) as warehouse:
-            return warehouse.rows(query)
+        return self.warehouse.rows(query)
 
     def current(self, table: str = "order", columns: str = "id") -> list[tuple[Any, ...]]:
         """The rows that staging would read."""
@@ -166,7 +178,9 @@ def landing_company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("CDP_QUIET_SECONDS", "0")
     project = write_project(tmp_path / "project")
     home = Home(tmp_path / "home").ensure()
-    yield Company(home, load_declarations(project, home.root))
+    company = Company(home, load_declarations(project, home.root))
+    yield company
+    company.close()
 
 
 def age(path: Path, seconds: float) -> None:

@@ -1,0 +1,551 @@
+"""`cdp`: the command line. Each command is a thin cover over a plain function."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.errors import CdpError, LockHeld
+from orchestration.home import PROJECT, Home, as_of_date, make_secrets
+
+DEMO_AS_OF = date(2026, 11, 1)
+DEMO_CONNECTIONS = """\
+# Made by `cdp demo`: mail goes to an embedded server that keeps a Maildir, files to a folder.
+email: {type: smtp, embedded: true, maildir: outbox/maildir, sender: hello@shop.example}
+csv_drop: {type: file, folder: outbox}
+"""
+EXIT_FAULT = 1
+EXIT_HELD = 75
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    err.print(line, markup=False)
+
+
+def show_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
+wait = click.option(
+    "--wait", "wait_seconds", default=0.0, metavar="SECONDS", help="Wait for the warehouse lock."
+)
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Turns a fault with a remedy into a message and an exit code, without a traceback."""
+    try:
+        yield
+    except LockHeld as held:
+        say(f"cdp: {held}")
+        sys.exit(EXIT_HELD)
+    except CdpError as error:
+        say(f"cdp: {error}")
+        sys.exit(EXIT_FAULT)
+
+
+class Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        with faults():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", metavar="FOLDER", help="CDP_HOME for this command (default: data/).")
+@click.version_option(package_name="composable-cdp")
+def main(home: str | None) -> None:
+    """The customer data platform of this folder.
+
+    \b
+    cdp demo        make a sample company and run everything
+    cdp run         land, build, check, publish and send what is new
+    cdp profile X   one customer's card by any identifier
+    cdp doctor      what is wrong with this installation, and what to do
+    """
+    if home:
+        os.environ["CDP_HOME"] = home
+
+
+def this_home() -> Home:
+    return Home.from_environment()
+
+
+@main.command()
+@click.option("--customers", default=10_000, show_default=True, help="People to make.")
+@click.option("--seed", default=7, show_default=True, help="Another seed, other people.")
+@as_json
+def demo(customers: int, seed: int, json_: bool) -> None:
+    """Make a sample company in an empty home and run the whole way.
+
+    Run again with the same size and seed it makes nothing anew and builds only what changed.
+    """
+    from orchestration.demo.company import make_company
+    from orchestration.pipeline import run_all
+
+    home = this_home().ensure()
+    marker = home.state / "demo.json"
+    wanted = {"customers": customers, "seed": seed, "as_of_date": DEMO_AS_OF.isoformat()}
+    if marker.exists():
+        made = json.loads(marker.read_text())
+        if made != wanted:
+            raise CdpError(
+                f"This home holds the sample of {made['customers']:,} people, seed {made['seed']}. "
+                "Give another --home, or remove this one."
+            )
+    else:
+        if any(home.landing.iterdir()) or home.warehouse.exists():
+            raise CdpError(
+                "This home already holds data; the sample company wants an empty one. "
+                "Give another with `cdp --home FOLDER demo`."
+            )
+        say(f"Making a sample company of {customers:,} people")
+        summary = make_company(
+            home.landing, home.truth, customers, seed, DEMO_AS_OF, lambda line: say(f"  {line}")
+        )
+        say(f"  {summary.files} files in {summary.seconds:.1f} s")
+        make_secrets(home)
+        if not home.connections.exists():
+            home.connections.write_text(DEMO_CONNECTIONS)
+        marker.write_text(json.dumps(wanted))
+    os.environ["CDP_AS_OF_DATE"] = DEMO_AS_OF.isoformat()
+    result = run_all(home, DEMO_AS_OF, say, confirm_first_run=True)
+    say(f"Done in {result.seconds:.0f} s.")
+    print_summary(home, json_)
+
+
+@main.command()
+@click.option("--force", is_flag=True, help="Build even when nothing is new.")
+@click.option("--confirm-first-run", is_flag=True, help="Let syncs that never ran send.")
+@wait
+@as_json
+def run(force: bool, confirm_first_run: bool, wait_seconds: float, json_: bool) -> None:
+    """Land, build, check, publish and send; skip the build where nothing is new."""
+    from orchestration.pipeline import run_all
+
+    home = _with_keys()
+    result = run_all(home, demo_date(home), say, force, confirm_first_run, wait_seconds)
+    if json_:
+        show_json(
+            {
+                "was_built": result.was_built,
+                "reason": result.reason,
+                "seconds": round(result.seconds, 2),
+                "dagster_run_id": result.dagster_run_id,
+            }
+        )
+        return
+    say(f"Done in {result.seconds:.1f} s.")
+    if result.was_built:
+        print_summary(home, False)
+
+
+def _with_keys() -> Home:
+    home = this_home().ensure()
+    if make_secrets(home):
+        say(f"Made keys for this home in state/{home.secrets_file.name} (mode 0600); keep them.")
+    return home
+
+
+def demo_date(home: Home) -> date:
+    """The build's day; a home of the demo keeps the day that the demo recorded."""
+    marker = home.state / "demo.json"
+    if marker.exists() and "CDP_AS_OF_DATE" not in os.environ:
+        os.environ["CDP_AS_OF_DATE"] = json.loads(marker.read_text())["as_of_date"]
+    return as_of_date()
+
+
+@main.command()
+@click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
+@wait
+@as_json
+def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
+    """Load what waits in the landing folder into raw tables; build nothing."""
+    from orchestration.landing.declarations import load_declarations
+    from orchestration.landing.load import land as land_files
+    from orchestration.lock import hold_lock
+    from orchestration.warehouse.duckdb import DuckDbWarehouse
+
+    home = this_home().ensure()
+    declarations = load_declarations(PROJECT, home.root)
+    unknown = set(sources) - set(declarations)
+    if unknown:
+        raise CdpError(
+            f"No such source: {', '.join(sorted(unknown))}. Declared: {', '.join(declarations)}."
+        )
+    with hold_lock(home, "land", wait_seconds, say), DuckDbWarehouse(home.warehouse) as warehouse:
+        report = land_files(
+            home, warehouse, declarations, demo_date(home), say, list(sources) or None
+        )
+    if json_:
+        show_json(report.as_dict())
+        return
+    table = _table("Table", "Files", "Landed", "Loaded", "Rejected", "Duplicate")
+    for result in report:
+        if result.files:
+            table.add_row(
+                f"{result.source}.{result.table}",
+                *(
+                    f"{number:,}"
+                    for number in (
+                        len(result.files),
+                        result.landed,
+                        result.loaded,
+                        result.rejected,
+                        result.duplicate,
+                    )
+                ),
+            )
+    out.print(table if table.row_count else "Nothing waits in the landing folder.")
+    for refused in report.refused:
+        out.print(f"refused  {refused.text}", markup=False)
+
+
+@main.command()
+@click.argument("identifier")
+@click.option("--unmask", is_flag=True, help="Show personal values.")
+@as_json
+def profile(identifier: str, unmask: bool, json_: bool) -> None:
+    """One customer's card, by e-mail, phone, number, cookie or customer_id."""
+    from orchestration.lookup import read_profile
+
+    card = read_profile(this_home(), identifier, unmask)
+    if json_:
+        show_json(card)
+        return
+    golden, metrics = card["golden_record"], card["metrics"]
+    out.print(f"[bold]Customer {card['customer_id']}[/bold]")
+    _pairs(
+        {
+            "Name": " ".join(filter(None, (golden["first_name"], golden["last_name"]))),
+            "E-mail": golden["email"],
+            "Phone": golden["phone"],
+            "Country": golden["country_code"],
+            "Seen": f"{_day(golden['first_seen_at'])} to {_day(golden['last_seen_at'])}",
+            "Stage": metrics["journey_stage"],
+            "RFM": " ".join(filter(None, (metrics["rfm_score"], metrics["rfm_segment"]))),
+            "Orders": f"{metrics['order_count']}, worth {metrics['order_revenue_amount']:,.2f}",
+        }
+    )
+    _rows("Identifiers", card["identifiers"])
+    _rows("May be contacted", card["permissions"])
+    _rows("Audiences", card["audiences"])
+    _rows("Latest orders", card["orders"])
+    _rows("Timeline", card["timeline"])
+    if not unmask:
+        say("Personal values are masked; --unmask shows them.")
+
+
+@main.command()
+@click.argument("one")
+@click.argument("other")
+@as_json
+def explain(one: str, other: str, json_: bool) -> None:
+    """Why two identifiers are one customer, or what keeps them apart."""
+    from orchestration.lookup import explain as explain_link
+
+    found = explain_link(this_home(), one, other)
+    if json_:
+        show_json(found)
+        return
+    if found["is_linked"]:
+        steps = len(found["steps"])
+        out.print(f"One customer: {steps} step{'s' if steps != 1 else ''} of evidence.")
+    elif found["steps"]:
+        out.print("Two customers: the evidence between them was refused.")
+    else:
+        out.print("Two customers: no evidence joins them.")
+    _rows("Evidence", found["steps"])
+
+
+@main.group()
+def sync() -> None:
+    """Send audiences to destinations, and see what was sent."""
+
+
+sync_name = click.argument("names", nargs=-1, metavar="[SYNC]…")
+
+
+def _syncs(home: Home, names: tuple[str, ...]) -> list[Any]:
+    from orchestration.syncs.settings import load_syncs
+
+    syncs = load_syncs(home.manifest)
+    unknown = set(names) - {each.name for each in syncs}
+    if unknown:
+        raise CdpError(
+            f"No such sync: {', '.join(sorted(unknown))}. "
+            f"There are: {', '.join(each.name for each in syncs)}."
+        )
+    return [each for each in syncs if not names or each.name in names]
+
+
+@sync.command("plan")
+@sync_name
+@click.option("--confirm-first-run", is_flag=True, help="As the run would with it.")
+@as_json
+def sync_plan(names: tuple[str, ...], confirm_first_run: bool, json_: bool) -> None:
+    """What a run would send now; writes nothing."""
+    from orchestration.syncs.connections import load_connections
+    from orchestration.syncs.plan import plan_sync
+
+    home = this_home()
+    connections = load_connections(home)
+    plans = []
+    for each in _syncs(home, names):
+        plan = plan_sync(
+            home,
+            each,
+            connections.get(each.meta.destination),
+            confirm_first_run=confirm_first_run,
+        )
+        plans.append(
+            {
+                "sync": each.name,
+                "insert": plan.insert,
+                "update": plan.update,
+                "delete": plan.delete,
+                "unchanged": plan.unchanged,
+                "withheld": plan.withheld,
+                "invalid": plan.invalid,
+                "blocked_by": [block.message for block in plan.blocks],
+            }
+        )
+    if json_:
+        show_json(plans)
+    else:
+        _rows("Plan", plans)
+
+
+@sync.command("run")
+@sync_name
+@click.option("--confirm-first-run", is_flag=True, help="Let a sync that never ran send.")
+@click.option("--confirm-removals", is_flag=True, help="Let a large removal pass its guard.")
+@as_json
+def sync_run(
+    names: tuple[str, ...], confirm_first_run: bool, confirm_removals: bool, json_: bool
+) -> None:
+    """Send what changed since the last acknowledged send; a second run sends nothing."""
+    from orchestration.syncs.connections import load_connections
+    from orchestration.syncs.engine import run_sync
+    from orchestration.syncs.export import export_ledger
+
+    home = this_home()
+    connections = load_connections(home)
+    results = [
+        run_sync(
+            home,
+            each,
+            connections.get(each.meta.destination),
+            confirm_first_run=confirm_first_run,
+            confirm_removals=confirm_removals,
+        )
+        for each in _syncs(home, names)
+    ]
+    export_ledger(home)
+    if json_:
+        show_json(
+            [
+                {
+                    "sync": each.sync,
+                    "status": each.status,
+                    "reason": each.reason,
+                    **dict(each.counts),
+                }
+                for each in results
+            ]
+        )
+    else:
+        for each in results:
+            counts = ", ".join(f"{key} {number:,}" for key, number in each.counts.items() if number)
+            out.print(f"{each.sync}: {each.status}; {counts or 'nothing to send'}", markup=False)
+            if each.reason:
+                out.print(f"  {each.reason}", markup=False)
+    if any(each.is_failure for each in results):
+        sys.exit(EXIT_FAULT)
+
+
+@sync.command("status")
+@sync_name
+@as_json
+def sync_status(names: tuple[str, ...], json_: bool) -> None:
+    """Per sync its last run, what is open and whose fate is unknown."""
+    from orchestration.syncs.status import sync_statuses
+
+    home = this_home()
+    rows = [
+        {
+            "sync": status.sync,
+            "mode": status.mode,
+            "last_run": status.finished_at or status.started_at,
+            "status": status.status or "never ran",
+            "present": status.present,
+            "open": sum(status.open_rows.values()),
+            "unknown": len(status.unknown_customers),
+            "reason": status.reason,
+        }
+        for status in sync_statuses(home, _syncs(home, names))
+    ]
+    if json_:
+        show_json(rows)
+    else:
+        _rows("Syncs", rows)
+
+
+@main.command("publish")
+@wait
+def publish_command(wait_seconds: float) -> None:
+    """Check the warehouse as it stands and, if it passes, swap in the published files."""
+    from orchestration.lock import hold_lock
+    from orchestration.project import code_hash, ensure_manifest, run_dbt
+    from orchestration.publish.publish import publish
+
+    home = _with_keys()
+    as_of = demo_date(home)
+    if not home.warehouse.exists():
+        raise CdpError("There is no warehouse yet: run `cdp run` first.")
+    with hold_lock(home, "publish", wait_seconds, say):
+        ensure_manifest(home, as_of, say)
+        say("dbt: checking the warehouse")
+        run_dbt(home, as_of, ["test", "--exclude-resource-type", "unit_test"])
+        publication = publish(home, as_of, code_hash(home), say)
+    say(f"Published {len(publication.rows)} tables as of {as_of}.")
+
+
+@main.command()
+@click.option("--make-keys", is_flag=True, help="Make the pepper and the ledger key if missing.")
+@as_json
+def doctor(make_keys: bool, json_: bool) -> None:
+    """What this installation has and lacks; exit code 1 where something is wrong."""
+    from orchestration.doctor import examine
+
+    home = this_home()
+    if make_keys:
+        home.ensure()
+        say("Made keys." if make_secrets(home) else "This home has its keys.")
+    findings = examine(home)
+    if json_:
+        show_json([finding.__dict__ for finding in findings])
+    else:
+        colours = {"ok": "green", "note": "yellow", "bad": "red"}
+        table = _table("", "What", "Found", "To do")
+        for finding in findings:
+            state = f"[{colours[finding.state]}]{finding.state}[/]"
+            table.add_row(state, finding.what, finding.found, finding.remedy)
+        out.print(table)
+    if any(finding.state == "bad" for finding in findings):
+        sys.exit(EXIT_FAULT)
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _day(value: Any) -> str:
+    return str(value)[:10]
+
+
+def _pairs(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        out.print(f"  {name:<10} {value or '—'}", markup=False)
+
+
+def _rows(title: str, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    table = _table(*(name.replace("_", " ") for name in rows[0]))
+    for row in rows:
+        table.add_row(*("—" if value is None else _cell(value) for value in row.values()))
+    out.print(f"\n[bold]{title}[/bold]")
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "—"
+    return str(value)[:19] if hasattr(value, "hour") else str(value)
+
+
+def _counts(title: str, counts: dict[str, int], tell: Callable[[str], str] = str) -> None:
+    if counts:
+        listed = ", ".join(f"{tell(name)} {number:,}" for name, number in counts.items())
+        out.print(f"[bold]{title:<15}[/bold] {listed}")
+
+
+def print_summary(home: Home, json_: bool) -> None:
+    """The numbers a person asks for after a run, and where to look next."""
+    from orchestration.summary import summarise
+
+    summary = summarise(home)
+    if json_:
+        show_json(summary)
+        return
+    out.print(f"\n[bold]As of {summary['as_of_date']}[/bold]")
+    table = _table("source", "landed", "rejected", "duplicate", "loaded")
+    for row in summary["rows"]:
+        table.add_row(row["source"], *(f"{row[name]:,}" for name in list(row)[1:]))
+    out.print(table)
+    out.print()
+    _counts("Customers", summary["customers"])
+    if "identity" in summary:
+        found = summary["identity"]
+        out.print(
+            f"[bold]{'Against truth':<15}[/bold] {found['people']:,} people, found as "
+            f"{found['people_found']:,}; pairwise precision {_share(found['precision'])}, recall "
+            f"{_share(found['recall_linkable'])} of what unblocked evidence can link, "
+            f"{_share(found['recall_all'])} of all"
+        )
+    _counts("RFM segments", summary["rfm_segments"])
+    _counts("Journey stages", summary["journey_stages"])
+    _counts("Audiences", summary["audiences"])
+    for each in summary["syncs"]:
+        counts = each["counts"]
+        out.print(
+            f"[bold]{each['sync']}[/bold]: {each['status'] or 'never ran'}; last run sent "
+            f"{counts.get('acked', 0):,}, holds {each['present']:,}, unknown {each['unknown']:,}"
+        )
+        _counts("  withheld", summary["withheld"].get(each["sync"], {}))
+    out.print("\n[bold]Where to look next[/bold]")
+    for line in _next_steps(home, summary):
+        out.print(f"  {line}", markup=False)
+
+
+def _next_steps(home: Home, summary: dict[str, Any]) -> list[str]:
+    lines = ["make ui                      the runs, the asset graph and every check"]
+    if summary["example_identifier"]:
+        lines.append(f"cdp profile {summary['example_identifier']:<16} one customer's card")
+    lines += [
+        f"{_shown(home.cdp_file)}   masked tables for BI",
+        f"{_shown(home.reports)}/landing.html   what landed, checked",
+        f"{_shown(home.outbox)}/   mail and files that left",
+    ]
+    return lines
+
+
+def _shown(path: Any) -> str:
+    """A path below the working folder as people would type it."""
+    from pathlib import Path
+
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else str(path)
+
+
+def _share(value: float | None) -> str:
+    return "—" if value is None else f"{100 * value:.2f} %"
+
+
+if __name__ == "__main__":
+    main()
