@@ -4,6 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from sync_fixtures import (
+    drop_connection,
+    mirror_sync,
+    people,
+    publish,
+    quick,
+    run,
+    sync_home,  # noqa: F401
+)
+
 from orchestration.destinations.base import (
     Answer,
     BatchRefused,
@@ -18,15 +28,6 @@ from orchestration.destinations.base import (
 from orchestration.home import Home
 from orchestration.syncs import engine
 from orchestration.syncs.ledger import Ledger
-from sync_fixtures import (
-    drop_connection,
-    mirror_sync,
-    people,
-    publish,
-    quick,
-    run,
-    sync_home,  # noqa: F401
-)
 
 TABLE = "sync_csv_drop__vip"
 Answers = Callable[[Sequence[Change]], list[RowOutcome]]
