@@ -71,7 +71,7 @@ def set_environment(home: Home) -> None:
     if not settings.exists():
         home.dagster.mkdir(parents=True, exist_ok=True)
         settings.write_text(
-            "telemetry:\n  enabled: false\n"
+            "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
             # One writer per DuckDB file, whichever run it is in.
             "concurrency:\n  pools:\n    granularity: run\n    default_limit: 1\n"
             "  runs:\n    max_concurrent_runs: 1\n"

@@ -3,7 +3,10 @@
 
 {% macro as_of_timestamp() %}cast('{{ var("as_of_date") }}' as timestamp){% endmacro %}
 
-{# Whole days from a time to the build's day. #}
+{# Whole days from a time to the build's day; trimmed, since dbt's macro writes line breaks. #}
 {% macro days_until_as_of_date(column) %}
-    {{- dbt.datediff('cast(' ~ column ~ ' as date)', as_of_date(), 'day') -}}
+    {{- dbt.datediff('cast(' ~ column ~ ' as date)', as_of_date(), 'day') | trim -}}
 {% endmacro %}
+
+{# A day after every other: the end of what has no end yet, so that ranges join as ranges. #}
+{% macro end_of_time() %}cast('9999-12-31' as date){% endmacro %}

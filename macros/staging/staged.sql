@@ -195,17 +195,24 @@ select * from normalised
 select 1 as parsing_only
 {%- else -%}
 {%- set observed_at = node.config.meta['observed_at'] -%}
-{%- for field in staged_fields(node) if field['identifier'] %}
+{%- set carried = staged_fields(node) | selectattr('identifier') | list %}
 select
     '{{ source_name }}' as source,
     '{{ table_name }}' as table_name,
-    record_key,
-    '{{ field['identifier'] }}' as identifier_type,
-    cast({{ field['as'] }} as {{ dbt.type_string() }}) as identifier_value,
-    {{ observed_at }} as observed_at
-from {{ relation }}
-where {{ field['as'] }} is not null
-{% if not loop.last %}union all{% endif %}
-{%- endfor %}
+    staged_rows.record_key,
+    carried.identifier_type,
+    case carried.field_number
+        {% for field in carried -%}
+        when {{ loop.index }} then cast(staged_rows.{{ field['as'] }} as {{ dbt.type_string() }})
+        {% endfor %}
+    end as identifier_value,
+    staged_rows.{{ observed_at }} as observed_at
+from {{ relation }} as staged_rows
+cross join (
+    {% for field in carried -%}
+    select {{ loop.index }} as field_number, '{{ field['identifier'] }}' as identifier_type
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+) as carried
 {%- endif -%}
 {%- endmacro %}

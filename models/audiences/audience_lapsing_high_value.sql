@@ -8,7 +8,10 @@ customer_metrics as (
 
 settings as (
 
-    {{ audience_settings('lapsing_high_value', ['min_days_since_order', 'below_days_since_order', 'min_monetary_score']) }}
+    {{ audience_settings(
+        'lapsing_high_value',
+        ['min_days_since_order', 'below_days_since_order', 'min_monetary_score']
+    ) }}
 
 ),
 

@@ -23,7 +23,8 @@ audience as (
     where
         customer_metrics.is_opted_in
         and customer_metrics.order_count = 0
-        and {{ days_until_as_of_date('customer_metrics.latest_opted_in_at') }} <= settings.max_days_since_opt_in
+        and {{ days_until_as_of_date('customer_metrics.latest_opted_in_at') }}
+        <= settings.max_days_since_opt_in
 
 )
 

@@ -16,7 +16,7 @@ audiences as (
 
 members as (
 
-    {% for audience, relation in members.items() -%}
+    {% for audience, relation in members.items() %}
     select
         '{{ audience }}' as audience,
         customer_id

@@ -57,13 +57,16 @@ judged as (
         blocked.blocked_reason,
         case
             when blocked.node_key is not null then 'quarantined'
-            when strong_degrees.strong_degree > identifier_types.max_strong_per_value then 'quarantined'
-            when {{ days_until_as_of_date('nodes.last_seen_at') }} > identifier_types.expire_days then 'expired'
+            when strong_degrees.strong_degree > identifier_types.max_strong_per_value
+                then 'quarantined'
+            when {{ days_until_as_of_date('nodes.last_seen_at') }} > identifier_types.expire_days
+                then 'expired'
             else 'active'
         end as status,
         case
             when blocked.node_key is not null then 'junk_value'
-            when strong_degrees.strong_degree > identifier_types.max_strong_per_value then 'cardinality_cap'
+            when strong_degrees.strong_degree > identifier_types.max_strong_per_value
+                then 'cardinality_cap'
         end as status_reason
 
     from nodes

@@ -3,5 +3,6 @@
 -- depends_on: {{ ref('identity_map') }}
 -- depends_on: {{ ref('identity_quarantine') }}
 select
-    {% for name, type in registry_columns() %}{{ name }}{{ ', ' if not loop.last }}{% endfor %}
+    {{ registry_columns() | map('first') | join(', ') }}
+
 from {{ ref('int_identity__registry_next') }}

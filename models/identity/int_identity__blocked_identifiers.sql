@@ -44,7 +44,7 @@ matches_of_each_kind as (
         on {{ dbt.split_part('observations.identifier_value', "'@'", 1) }} || '@'
         = blocked_identifiers.pattern
         and blocked_identifiers.match_type = 'prefix'
-        and blocked_identifiers.identifier_type = observations.identifier_type
+        and observations.identifier_type = blocked_identifiers.identifier_type
 
     union all
 
@@ -59,7 +59,7 @@ matches_of_each_kind as (
         on '@' || {{ dbt.split_part('observations.identifier_value', "'@'", 2) }}
         = blocked_identifiers.pattern
         and blocked_identifiers.match_type = 'suffix'
-        and blocked_identifiers.identifier_type = observations.identifier_type
+        and observations.identifier_type = blocked_identifiers.identifier_type
 
     union all
 
@@ -79,7 +79,9 @@ matches_of_each_kind as (
             )
             or (
                 blocked_identifiers.match_type = 'not_regex'
-                and not {{ matches('observations.identifier_value', 'blocked_identifiers.pattern') }}
+                and not {{ matches(
+                    'observations.identifier_value', 'blocked_identifiers.pattern'
+                ) }}
             )
         )
 

@@ -66,7 +66,10 @@ restorable as (
         nodes.component_key,
         row_number() over (
             partition by nodes.component_key
-            order by previous_ids.created_as_of asc, previous_ids.created_build asc, previous_ids.customer_id asc
+            order by
+                previous_ids.created_as_of asc,
+                previous_ids.created_build asc,
+                previous_ids.customer_id asc
         ) as restore_rank
 
     from previous_ids

@@ -144,6 +144,14 @@ new_events as (
 
 ),
 
+build as (
+
+    select max(build_number) as build_number
+
+    from registry_next
+
+),
+
 sequenced as (
 
     select
@@ -153,14 +161,17 @@ sequenced as (
         new_events.node_count,
         {{ as_of_timestamp() }} as recorded_at,
         row_number() over (
-            order by new_events.event_type asc, new_events.customer_id asc, new_events.other_customer_id asc
+            order by
+                new_events.event_type asc,
+                new_events.customer_id asc,
+                new_events.other_customer_id asc
         ) as event_sequence,
         build.build_number,
         '{{ var("run_id", invocation_id) }}' as run_id
 
     from new_events
 
-    cross join (select max(build_number) as build_number from registry_next) as build
+    cross join build
 
 )
 

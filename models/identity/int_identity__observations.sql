@@ -7,13 +7,17 @@ observed as (
     union all
     {{ observed_identifiers(ref('stg_shopify__orders_versions'), 'shopify', 'order') }}
     union all
-    {{ observed_identifiers(ref('stg_shopify__abandoned_checkouts_versions'), 'shopify', 'abandoned_checkout') }}
+    {{ observed_identifiers(
+        ref('stg_shopify__abandoned_checkouts_versions'), 'shopify', 'abandoned_checkout'
+    ) }}
     union all
     {{ observed_identifiers(ref('stg_erp__invoice_lines_versions'), 'erp', 'invoice_lines') }}
     union all
     {{ observed_identifiers(ref('stg_web__events_versions'), 'web', 'events') }}
     union all
-    {{ observed_identifiers(ref('stg_consent__consent_events_versions'), 'consent', 'consent_events') }}
+    {{ observed_identifiers(
+        ref('stg_consent__consent_events_versions'), 'consent', 'consent_events'
+    ) }}
 
 ),
 
@@ -31,7 +35,9 @@ observations as (
         observed.record_key,
         observed.identifier_type,
         observed.identifier_value,
-        {{ md5_bigint("observed.identifier_type || '|' || observed.identifier_value") }} as node_key,
+        {{ md5_bigint(
+            "observed.identifier_type || '|' || observed.identifier_value"
+        ) }} as node_key,
         identifier_types.tier,
         identifier_types.priority,
         identifier_types.is_strong,

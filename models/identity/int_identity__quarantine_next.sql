@@ -75,12 +75,18 @@ quarantine_next as (
     select
         coalesce(refused_now.quarantine_key, previous_quarantine.quarantine_key) as quarantine_key,
         coalesce(refused_now.reason, previous_quarantine.reason) as reason,
-        coalesce(refused_now.identifier_type, previous_quarantine.identifier_type) as identifier_type,
-        coalesce(refused_now.identifier_value, previous_quarantine.identifier_value) as identifier_value,
+        coalesce(
+            refused_now.identifier_type, previous_quarantine.identifier_type
+        ) as identifier_type,
+        coalesce(
+            refused_now.identifier_value, previous_quarantine.identifier_value
+        ) as identifier_value,
         coalesce(refused_now.rule_id, previous_quarantine.rule_id) as rule_id,
         coalesce(refused_now.observed_value, previous_quarantine.observed_value) as observed_value,
         coalesce(refused_now.limit_value, previous_quarantine.limit_value) as limit_value,
-        coalesce(previous_quarantine.first_recorded_at, {{ as_of_timestamp() }}) as first_recorded_at,
+        coalesce(
+            previous_quarantine.first_recorded_at, {{ as_of_timestamp() }}
+        ) as first_recorded_at,
         case
             when refused_now.quarantine_key is not null then {{ as_of_timestamp() }}
             else previous_quarantine.last_recorded_at

@@ -85,8 +85,10 @@ met_within_window as (
     inner join meetings as earlier
         on later.node_key = earlier.node_key
         and later.strong_type = earlier.strong_type
-        and earlier.met_on <= later.met_on
-        and {{ dbt.datediff('earlier.met_on', 'later.met_on', 'day') }} < coalesce(limits.window_days, 1000000)
+        and later.met_on >= earlier.met_on
+        and {{ dbt.datediff(
+            'earlier.met_on', 'later.met_on', 'day'
+        ) }} < coalesce(limits.window_days, 1000000)
 
     group by 1, 2, 3
 

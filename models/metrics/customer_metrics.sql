@@ -72,7 +72,11 @@ measured as (
         customer_orders.latest_order_amount,
         customer_orders.latest_order_item_count,
         {{ days_until_as_of_date('customer_orders.latest_ordered_at') }} as days_since_latest_order,
-        {{ dbt.datediff('cast(customer_orders.first_ordered_at as date)', 'cast(customer_orders.second_ordered_at as date)', 'day') }} as first_to_second_order_days,
+        {{ dbt.datediff(
+            'cast(customer_orders.first_ordered_at as date)',
+            'cast(customer_orders.second_ordered_at as date)',
+            'day'
+        ) }} as first_to_second_order_days,
         customer_rfm.rfm_score,
         customer_rfm.rfm_segment,
         customer_rfm.r_score,
@@ -108,8 +112,10 @@ stages_that_fit as (
     inner join journey_stages
         on measured.order_count >= journey_stages.min_orders
         and measured.order_count < coalesce(journey_stages.below_orders, 1000000000)
-        and coalesce(measured.days_since_latest_order, 0) >= coalesce(journey_stages.min_days_since_order, 0)
-        and coalesce(measured.days_since_latest_order, 0) < coalesce(journey_stages.below_days_since_order, 1000000000)
+        and coalesce(measured.days_since_latest_order, 0)
+        >= coalesce(journey_stages.min_days_since_order, 0)
+        and coalesce(measured.days_since_latest_order, 0)
+        < coalesce(journey_stages.below_days_since_order, 1000000000)
         and (measured.is_opted_in or coalesce(journey_stages.needs_opt_in, false) = false)
 
 ),

@@ -42,7 +42,7 @@ named as (
 customer_rfm_history as (
 
     select
-        named.*,
+        *,
         lag(rfm_segment) over (
             partition by customer_id
             order by as_of_date asc

@@ -62,7 +62,9 @@ customer_orders as (
         max(ordered_at) as latest_ordered_at,
         max(case when recency_rank = 1 then order_id end) as latest_order_id,
         max(case when recency_rank = 1 then reporting_amount end) as latest_order_amount,
-        cast(max(case when recency_rank = 1 then item_count end) as bigint) as latest_order_item_count
+        cast(
+            max(case when recency_rank = 1 then item_count end) as bigint
+        ) as latest_order_item_count
 
     from placed
 

@@ -47,7 +47,9 @@ measured as (
     select
         score_dates.as_of_date,
         orders.customer_id,
-        max(case when orders.is_revenue then cast(orders.ordered_at as date) end) as last_order_date,
+        max(
+            case when orders.is_revenue then cast(orders.ordered_at as date) end
+        ) as last_order_date,
         sum(case when orders.is_revenue then 1 else 0 end) as frequency,
         sum(case
             when orders.is_revenue or orders.is_credit_note then orders.reporting_amount
@@ -68,7 +70,9 @@ buyers as (
     select
         as_of_date,
         customer_id,
-        {{ dbt.datediff('last_order_date', 'as_of_date', 'day') }} as recency_days,
+        {{ dbt.datediff(
+            'last_order_date', 'as_of_date', 'day'
+        ) }} as recency_days,
         frequency,
         cast(coalesce(monetary, 0) as decimal(18, 4)) as monetary
 
@@ -81,7 +85,7 @@ buyers as (
 ranked as (
 
     select
-        buyers.*,
+        *,
         rank() over (
             partition by as_of_date
             order by recency_days desc

@@ -41,7 +41,7 @@ answers as (
 ranked as (
 
     select
-        answers.*,
+        *,
         row_number() over (
             partition by contact_point_type, contact_point, channel, purpose
             order by

@@ -44,20 +44,20 @@ golden as (
 
     select
         seen.customer_id,
-        {% for group, fields in groups.items() -%}
-        {% for field in fields -%}
+        {% for group, fields in groups.items() %}
+        {% for field in fields %}
         {{ group }}_group.{{ field }},
-        {% endfor -%}
+        {% endfor %}
         {{ group }}_group.record_source as {{ group }}_source,
         {{ group }}_group.updated_at as {{ group }}_updated_at,
-        {% endfor -%}
+        {% endfor %}
         seen.first_seen_at,
         seen.last_seen_at,
         seen.is_identified
 
     from seen
 
-    {% for group in groups -%}
+    {% for group in groups %}
     left join surviving_groups as {{ group }}_group
         on seen.customer_id = {{ group }}_group.customer_id
         and {{ group }}_group.attribute_group = '{{ group }}'

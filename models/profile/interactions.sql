@@ -19,7 +19,9 @@ interactions as (
         revenue_amount,
         feature_json,
         row_number() over (
-            partition by coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id), activity
+            partition by
+                coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id),
+                activity
             order by occurred_at asc, interaction_id asc
         ) as activity_occurrence
 

@@ -52,7 +52,8 @@ lines_of_sources as (
         case
             when erp_lines.invoice_no like 'A%' then 'bad_debt'
             when product_codes.code is not null then product_codes.line_type
-            when erp_lines.quantity <= 0 and erp_lines.invoice_no not like 'C%' then 'stock_correction'
+            when erp_lines.quantity <= 0 and erp_lines.invoice_no not like 'C%'
+                then 'stock_correction'
             else 'product'
         end as line_type,
         erp_lines.quantity,

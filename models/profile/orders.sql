@@ -32,10 +32,13 @@ priced as (
         orders_of_sources.ordered_at,
         cast(orders_of_sources.order_amount as decimal(18, 4)) as order_amount,
         cast(orders_of_sources.refunded_amount as decimal(18, 4)) as refunded_amount,
-        cast(orders_of_sources.order_amount - orders_of_sources.refunded_amount as decimal(18, 4)) as net_amount,
+        cast(
+            orders_of_sources.order_amount - orders_of_sources.refunded_amount as decimal(18, 4)
+        ) as net_amount,
         orders_of_sources.currency,
         case
-            when orders_of_sources.currency = '{{ var("reporting_currency") }}' then cast(1 as decimal(18, 8))
+            when orders_of_sources.currency = '{{ var("reporting_currency") }}'
+                then cast(1 as decimal(18, 8))
             else exchange_rates.rate_to_reporting
         end as rate_to_reporting,
         orders_of_sources.payment_method,
@@ -53,10 +56,7 @@ priced as (
     left join exchange_rates
         on orders_of_sources.currency = exchange_rates.currency
         and cast(orders_of_sources.ordered_at as date) >= exchange_rates.valid_from
-        and (
-            cast(orders_of_sources.ordered_at as date) < exchange_rates.valid_to
-            or exchange_rates.valid_to is null
-        )
+        and cast(orders_of_sources.ordered_at as date) < exchange_rates.valid_to
 
 ),
 

@@ -73,7 +73,9 @@ def _measure(connection: duckdb.DuckDBPyConnection, truth: Path) -> IdentityQual
         """,
         [str(truth)],
     ).fetchnumpy()
-    edges: dict[str, Any] = connection.execute("select node_a, node_b from identity.identity_edges").fetchnumpy()
+    edges: dict[str, Any] = connection.execute(
+        "select node_a, node_b from identity.identity_edges"
+    ).fetchnumpy()
     keys = np.ma.filled(owned["node_key"].astype("int64"), -1)
     person = _codes(owned["person_id"])
     mapped = ~np.ma.getmaskarray(owned["customer_id"])

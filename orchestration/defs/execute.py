@@ -1,5 +1,6 @@
 """Runs the job in this process, in the home's own Dagster instance, telling how far it is."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,8 +40,10 @@ class _Told(logging.Handler):
         step = str(meta.get("step_key") or "")
         event = meta.get("dagster_event")
         line = ""
-        if event is None and step != "dbt_build":
-            line = f"  {meta.get('orig_message') or ''}"
+        if event is None and record.levelno >= logging.INFO:
+            told = str(meta.get("orig_message") or "")
+            # Dagster's own remark that checks of tables without new files were not run.
+            line = "" if told.startswith("op '") else f"  {told}"
         elif event is not None and event.event_type_value == "STEP_START":
             line = f"{STAGES.get(step, step)} …"
         if line.strip():
@@ -50,7 +53,7 @@ class _Told(logging.Handler):
 
 @dg.logger(None, description="One line for each step and each line that a step tells.")
 def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
-    logger = logging.Logger("cdp", logging.INFO)
+    logger = logging.Logger("cdp", logging.DEBUG)
     logger.addHandler(_Told())
     return logger
 
@@ -68,12 +71,19 @@ def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: 
         },
     }
     _sink.append(progress)
-    with dg.DagsterInstance.get() as instance:
+    log = home.root / "logs" / "run.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # dbt tells of every node on standard output; progress has its own way.
+    with (
+        dg.DagsterInstance.get() as instance,
+        log.open("w") as file,
+        contextlib.redirect_stdout(file),
+    ):
         result = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
         failed = [
             event.step_key or ""
             for event in result.all_events
-            if str(event.event_type_value) == "STEP_FAILURE"
+            if str(event.event_type_value) in ("STEP_FAILURE", "STEP_SKIPPED")
         ]
         message = next(
             (
@@ -83,7 +93,7 @@ def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: 
             ),
             "",
         )
-        return JobRun(result.run_id, result.success, failed, message)
+        return JobRun(result.run_id, result.success and not failed, failed, message)
 
 
 def _cause(event: dg.DagsterEvent) -> str:

@@ -68,13 +68,20 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
         for check in landed_checks(table)
     ]
 
-    @dg.multi_asset(name="land_files", specs=[*specs, *books], check_specs=checks)
+    # Subsettable only so that checks of tables to which nothing landed keep their last result.
+    @dg.multi_asset(
+        name="land_files", specs=[*specs, *books], check_specs=checks, can_subset=True
+    )
     def land_files(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        with hold_lock(home, "land", LOCK_WAIT_SECONDS):
-            with DuckDbWarehouse(home.warehouse) as warehouse:
-                landed = land(home, warehouse, sources, as_of_date(), context.log.info)
+        chosen = context.selected_asset_keys
+        wanted = sorted({table.source for key, table in tables.items() if key in chosen})
+        with (
+            hold_lock(home, "land", LOCK_WAIT_SECONDS),
+            DuckDbWarehouse(home.warehouse) as warehouse,
+        ):
+            landed = land(home, warehouse, sources, as_of_date(), context.log.info, wanted)
         results = {
             key: check_landed_table(table, landed.of(table.source, table.name), as_of_date())
             for key, table in tables.items()
@@ -87,11 +94,13 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
                 [each for some in results.values() for each in some],
                 landed.as_dict(),
             )
-        for key, table in tables.items():
-            yield dg.MaterializeResult(
-                asset_key=key, metadata=_metadata(landed.of(table.source, table.name))
-            )
+        for key in sorted(chosen & {*tables, *BOOKS, INSTALLATION}):
+            table = tables.get(key)
+            counts = _metadata(landed.of(table.source, table.name)) if table else {}
+            yield dg.MaterializeResult(asset_key=key, metadata=counts)
             for result in results.get(key, []):
+                if dg.AssetCheckKey(key, result.name) not in context.selected_asset_check_keys:
+                    continue
                 yield dg.AssetCheckResult(
                     asset_key=key,
                     check_name=result.name,
@@ -99,13 +108,11 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
                     severity=dg.AssetCheckSeverity.WARN,
                     metadata={"observed": result.observed},
                 )
-        for key in (*BOOKS, INSTALLATION):
-            yield dg.MaterializeResult(asset_key=key)
 
     return land_files
 
 
-def _metadata(result: TableResult) -> dict[str, dg.MetadataValue]:
+def _metadata(result: TableResult) -> Mapping[str, dg.MetadataValue]:
     counts = {
         "files": len(result.files),
         "landed_rows": result.landed,

@@ -15,6 +15,7 @@ from orchestration.project import code_hash, dbt_variables
 from orchestration.publish.publish import publish, published_tables
 
 LOCK_WAIT_SECONDS = 600.0
+PROGRESS_EVERY = 50
 PUBLISHED = dg.AssetKey(["published", "private"])
 
 
@@ -65,7 +66,12 @@ def build_dbt_assets(home: Home) -> dg.AssetsDefinition:
             json.dumps(dbt_variables(home, as_of_date())),
         ]
         with hold_lock(home, "build", LOCK_WAIT_SECONDS):
-            yield from dbt.cli(arguments, context=context).stream()
+            # The home's own target folder, so that the parse of the assets is used again.
+            build = dbt.cli(arguments, context=context, target_path=home.dbt_target)
+            for number, event in enumerate(build.stream(), start=1):
+                if number % PROGRESS_EVERY == 0:
+                    context.log.info(f"{number} models, seeds and tests done")
+                yield event
 
     return dbt_build
 

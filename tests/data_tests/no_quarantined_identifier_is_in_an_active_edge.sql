@@ -2,17 +2,29 @@ with
 
 identifiers as (
 
-    select * from {{ ref('identifiers') }}
+    select node_key from {{ ref('identifiers') }}
 
     where status <> 'active'
 
+),
+
+ends as (
+
+    select node_a as node_key from {{ ref('identity_edges') }}
+
+    where status = 'active'
+
+    union all
+
+    select node_b as node_key from {{ ref('identity_edges') }}
+
+    where status = 'active'
+
 )
 
-select identity_edges.node_a
+select ends.node_key
 
-from {{ ref('identity_edges') }} as identity_edges
+from ends
 
 inner join identifiers
-    on identifiers.node_key in (identity_edges.node_a, identity_edges.node_b)
-
-where identity_edges.status = 'active'
+    on ends.node_key = identifiers.node_key

@@ -12,9 +12,12 @@ exchange_rates as (
     select
         currency,
         rate_date as valid_from,
-        lead(rate_date) over (
-            partition by currency
-            order by rate_date asc
+        coalesce(
+            lead(rate_date) over (
+                partition by currency
+                order by rate_date asc
+            ),
+            {{ end_of_time() }}
         ) as valid_to,
         rate_to_reporting
 

@@ -32,7 +32,9 @@ refunds_per_order as (
 
     select
         refunds.shopify_order_id,
-        sum(coalesce(refund_lines.subtotal_amount, 0) + coalesce(refund_lines.tax_amount, 0)) as refunded_amount
+        sum(
+            coalesce(refund_lines.subtotal_amount, 0) + coalesce(refund_lines.tax_amount, 0)
+        ) as refunded_amount
 
     from refunds
 

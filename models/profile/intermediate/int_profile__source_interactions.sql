@@ -47,7 +47,12 @@ touches as (
             else 'web_' || event_type
         end as activity,
         cast(null as decimal(18, 4)) as revenue_amount,
-        {{ json_object([['page_path', 'page_path'], ['product_id', 'product_id'], ['cart_id', 'cart_id'], ['campaign', 'campaign_name']]) }} as feature_json
+        {{ json_object([
+            ['page_path', 'page_path'],
+            ['product_id', 'product_id'],
+            ['cart_id', 'cart_id'],
+            ['campaign', 'campaign_name'],
+        ]) }} as feature_json
 
     from web_events
 
@@ -63,7 +68,10 @@ touches as (
         channel,
         'consent_' || status as activity,
         cast(null as decimal(18, 4)) as revenue_amount,
-        {{ json_object([['purpose', 'purpose'], ['contact_point_type', 'contact_point_type']]) }} as feature_json
+        {{ json_object([
+            ['purpose', 'purpose'],
+            ['contact_point_type', 'contact_point_type'],
+        ]) }} as feature_json
 
     from consent_events
 

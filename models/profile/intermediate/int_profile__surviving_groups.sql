@@ -22,13 +22,16 @@ survivorship_rules as (
 
 candidates as (
 
-    {% for group, fields in groups.items() -%}
+    {% for group, fields in groups.items() %}
     select
         '{{ group }}' as attribute_group,
         contact_records.*,
-        {% for field in fields -%}
-        case when contact_records.{{ field }} is null then 0 else 1 end{{ ' + ' if not loop.last }}
-        {%- endfor %} as field_count
+        (
+            {% for field in fields %}
+            {{ '+' if not loop.first }}
+            case when contact_records.{{ field }} is null then 0 else 1 end
+            {% endfor %}
+        ) as field_count
     from contact_records
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -42,9 +45,14 @@ ranked as (
         row_number() over (
             partition by candidates.customer_id, candidates.attribute_group
             order by
-                case when survivorship_rules.strategy = 'source_priority' then candidates.field_count end desc nulls last,
+                case
+                    when survivorship_rules.strategy = 'source_priority'
+                        then candidates.field_count
+                end desc nulls last,
                 survivorship_rules.priority asc,
-                case when survivorship_rules.strategy = 'oldest' then candidates.updated_at end asc nulls last,
+                case
+                    when survivorship_rules.strategy = 'oldest' then candidates.updated_at
+                end asc nulls last,
                 candidates.updated_at desc nulls last,
                 candidates.record_source asc,
                 candidates.record_key asc,
