@@ -1,0 +1,104 @@
+"""Times of the whole path, split by step, with peak memory; printed, never asserted."""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+PROJECT = Path(__file__).resolve().parent.parent
+CDP = str(Path(sys.executable).with_name("cdp"))
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def timed(title: str, home: Path, *arguments: str, as_of: str | None = None) -> float:
+    """Run a `cdp` command in its own process; print wall seconds."""
+    environment = {**os.environ, "CDP_HOME": str(home)}
+    if as_of:
+        environment["CDP_AS_OF_DATE"] = as_of
+    started = time.monotonic()
+    ended = subprocess.run(
+        [CDP, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.monotonic() - started
+    if ended.returncode:
+        say(ended.stderr[-2000:])
+        sys.exit(f"{title} failed")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    say(f"{title:<58} {seconds:7.1f} s   largest process so far {peak:,.0f} MB")
+    return seconds
+
+
+def steps(home: Path) -> None:
+    """Where the last run's time went, from Dagster's own records."""
+    os.environ["DAGSTER_HOME"] = str(home / "dagster")
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_runs(limit=1)[0]
+        started: dict[str, float] = {}
+        for entry in instance.all_logs(run.run_id):
+            event = entry.dagster_event
+            if event is None or not event.step_key:
+                continue
+            if event.event_type_value == "STEP_START":
+                started[event.step_key] = entry.timestamp
+            elif event.event_type_value == "STEP_SUCCESS":
+                say(f"    {event.step_key:<54} {entry.timestamp - started[event.step_key]:7.1f} s")
+
+
+def plain_rfm(files: Path) -> None:
+    """The same scan and RFM in one plain DuckDB statement: the floor."""
+    started = time.monotonic()
+    duckdb.sql(
+        f"""
+        select CustomerID, date '2011-12-10' - max(InvoiceDate)::date, count(distinct InvoiceNo),
+            sum(Quantity * UnitPrice)
+        from read_csv('{files}/*.csv')
+        where CustomerID is not null and InvoiceNo not like 'C%' and Quantity > 0 and UnitPrice > 0
+        group by 1
+        """
+    ).fetchall()
+    say(f"{'plain DuckDB: scan and RFM of the same files':<58} {time.monotonic() - started:7.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=10_000)
+    parser.add_argument("--skip-reference", action="store_true")
+    options = parser.parse_args()
+    reference = Path(os.environ.get("CDP_REFERENCE_DATA") or PROJECT / "../shared/data")
+    files = reference / "uci_online_retail" / "by-day"
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "sample"
+        title = f"sample company of {options.customers:,} people, whole path"
+        timed(title, home, "demo", "--customers", str(options.customers))
+        steps(home)
+        timed("second run, nothing new (build skipped)", home, "run")
+        if options.skip_reference or not files.exists():
+            say(f"real invoice lines: skipped ({files.name} not asked for or not there)")
+            return
+        home = Path(folder) / "retail"
+        landing = home / "landing" / "erp" / "invoice_lines"
+        landing.mkdir(parents=True)
+        for path in files.glob("*.csv"):
+            shutil.copy(path, landing)
+        plain_rfm(files)
+        as_of = date(2011, 12, 10).isoformat()
+        timed("real invoice lines, files to published RFM", home, "run", as_of=as_of)
+        steps(home)
+
+
+if __name__ == "__main__":
+    main()
