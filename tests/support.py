@@ -118,6 +118,7 @@ class Dbt:
     """dbt in this process with one parsed project for every home: a start costs seconds less."""
 
     def __init__(self, home: Home) -> None:
+        self.home = home
         self.manifest: Any = None
         self.manifest = self.invoke(home, AS_OF, ["parse"]).result
 

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'identity_components'}}}) }}
 with
 
 components as (

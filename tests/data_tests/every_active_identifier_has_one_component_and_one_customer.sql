@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'identity_map'}}}) }}
 with
 
 identifiers as (

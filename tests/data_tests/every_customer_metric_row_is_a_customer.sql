@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'customer_metrics'}}}) }}
 select coalesce(customers.customer_id, customer_metrics.customer_id) as customer_id
 
 from {{ ref('customers') }} as customers

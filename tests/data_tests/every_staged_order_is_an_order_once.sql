@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'orders'}}}) }}
 with
 
 staged as (

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'contact_permissions'}}}) }}
 {# For each sync: every row with a contact point is permitted for that very point, channel
    and purpose; every row without one says why. The list comes from the manifest. #}
 {%- set syncs = [] -%}

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'identity_edges'}}}) }}
 with
 
 identifiers as (

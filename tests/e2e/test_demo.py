@@ -111,9 +111,7 @@ def test_every_planned_change_has_an_end(sample_home: Home) -> None:
 
 def test_mail_went_once_to_each_permitted_member_and_to_nobody_else(sample_home: Home) -> None:
     sent = recipients(sample_home)
-    acked = ops(
-        sample_home, f"select n_acked from exported.ops.sync_runs where sync = '{EMAIL}'"
-    )
+    acked = ops(sample_home, f"select n_acked from exported.ops.sync_runs where sync = '{EMAIL}'")
     assert sum(sent.values()) == acked[0][0] > 0
     assert set(sent.values()) == {1}
     assert set(sent) <= permitted(sample_home)
@@ -136,9 +134,7 @@ def test_the_csv_drop_holds_exactly_the_permitted_members(sample_home: Home) -> 
     assert told["members"]["rows"] == len(members) > 1
 
 
-def test_the_manifest_of_the_csv_drop_matches_its_files(
-    sample_home: Home, second_day: Any
-) -> None:
+def test_the_manifest_of_the_csv_drop_matches_its_files(sample_home: Home, second_day: Any) -> None:
     for home in (sample_home, second_day.home):
         told, members, changes = drop(home)
         for part, rows in (("members", members), ("changes", changes)):

@@ -76,9 +76,7 @@ def test_a_fault_names_its_remedy(
     assert remedy in told.stderr
 
 
-def test_an_unreadable_date_is_refused(
-    empty_home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_date_is_refused(empty_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CDP_AS_OF_DATE", "1.11.2026")
     told = invoke(empty_home, "run")
     assert told.exit_code == 1

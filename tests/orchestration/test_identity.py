@@ -2,8 +2,10 @@
 
 import hashlib
 import random
+import shutil
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,11 @@ def events(home: Home) -> list[tuple[Any, ...]]:
     )
 
 
+def redirects(home: Home) -> dict[str, str]:
+    statement = "select customer_id, current_customer_id from identity.identity_redirects"
+    return dict(query(home.warehouse, statement))
+
+
 def node_key(kind: str, value: str) -> int:
     """The key that the models give an identifier: 60 bits of its md5."""
     return int(hashlib.md5(f"{kind}|{value}".encode()).hexdigest()[:15], 16)
@@ -99,7 +106,7 @@ def meetings(edges: Iterable[Edge], name: str) -> list[dict[str, Any]]:
 
 def alternating(names: list[str]) -> list[Edge]:
     """The edges of a chain of devices and browsers by turns, the first a device."""
-    pairs = zip(names, names[1:], strict=False)
+    pairs = pairwise(names)
     return [pair if place % 2 == 0 else (pair[1], pair[0]) for place, pair in enumerate(pairs)]
 
 
@@ -174,7 +181,8 @@ def cases(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Home:
         "orders.csv",
         *(order(f"office-order{n}", at, customer_id=f"office{n}", email="desk@firm.example")
           for n in range(7)),
-        order("guest", at, email="second.address@example.com", billing_address_phone="07911 000111"),
+        order("guest", at, email="second.address@example.com",
+              billing_address_phone="07911 000111"),
         # Two accounts give one address: under the cap, yet two accounts are two people.
         order("couple-order1", at, customer_id="couple1", email="ours@example.com"),
         order("couple-order2", at, customer_id="couple2", email="ours@example.com"),
@@ -316,20 +324,14 @@ def test_a_merge_keeps_the_oldest_id_and_taking_the_link_back_restores_the_other
     put_orders(home, "link.csv", link)
     dbt.build(home, IDENTITY, as_of=AS_OF + 2 * DAY)
     assert set(customers(home).values()) == {old}, "the oldest id survives"
-    redirects = dict(
-        query(home.warehouse, "select customer_id, current_customer_id from identity.identity_redirects")
-    )  # fmt: skip
-    assert redirects == {old: old, new: old}
+    assert redirects(home) == {old: old, new: old}
     assert [row[1:4] for row in events(home)[2:]] == [("merge", new, old)]
 
     # The same file comes again, corrected: the order was by the account's own address.
     put_orders(home, "link.csv", {**link, "email": "acc@example.com"})
     dbt.build(home, IDENTITY, as_of=AS_OF + 3 * DAY)
     assert customers(home) == {"mona@example.com": old, "acc": new, "acc@example.com": new}
-    redirects = dict(
-        query(home.warehouse, "select customer_id, current_customer_id from identity.identity_redirects")
-    )  # fmt: skip
-    assert redirects == {old: old, new: new}
+    assert redirects(home) == {old: old, new: new}
     assert ("restore", new, old) in [row[1:4] for row in events(home)]
     history = query(
         home.warehouse,
@@ -364,14 +366,15 @@ def test_contraction_that_does_not_converge_fails_and_leaves_nothing_after_the_n
     dbt: Dbt, cases: Home, copy_home: Any
 ) -> None:
     home = copy_home(cases)
+    statement = "select * from identity.identity_components order by all"
     assert scratch_tables(home) == [], "a run that ended well leaves no work table"
-    before = query(home.warehouse, "select * from identity.identity_components order by all")
+    before = query(home.warehouse, statement)
     with pytest.raises(CdpError, match="identity_max_rounds"):
         dbt.build(home, ["identity_components"], identity_max_rounds=1)
-    assert query(home.warehouse, "select * from identity.identity_components order by all") == before
+    assert query(home.warehouse, statement) == before
     dbt.build(home, ["identity_components"])
     assert scratch_tables(home) == []
-    assert query(home.warehouse, "select * from identity.identity_components order by all") == before
+    assert query(home.warehouse, statement) == before
 
 
 def named_by_identifiers(home: Home, table: str) -> list[tuple[Any, ...]]:
@@ -396,12 +399,21 @@ def groups(home: Home) -> set[frozenset[str]]:
     return {frozenset(values) for values in members.values()}
 
 
+# Tables that say nothing of who a person is.
+PRODUCTS_AND_MONEY = (
+    "fx", "shopify/order_line", "shopify/order_line_refund", "shopify/product",
+    "shopify/product_variant", "shopify/refund", "shopify/tender_transaction",
+)  # fmt: skip
+
+
 def test_files_landed_in_another_order_and_in_batches_give_the_same_customers(
     dbt: Dbt, tmp_path: Path
 ) -> None:
     select = (*IDENTITY, "+customers")
     once = make_home(tmp_path / "once")
     make_company(once.landing, once.truth, 200, 11, AS_OF)
+    for path in PRODUCTS_AND_MONEY:
+        shutil.rmtree(once.landing / path)
     files = sorted(path for path in once.landing.rglob("*") if path.is_file())
     order_of_arrival = [path.relative_to(once.landing) for path in files]
     random.Random(11).shuffle(order_of_arrival)
@@ -419,5 +431,3 @@ def test_files_landed_in_another_order_and_in_batches_give_the_same_customers(
     for table in ("profile.customers", "identity.record_customers"):
         rows = named_by_identifiers(once, table)
         assert rows and named_by_identifiers(batches, table) == rows, table
-
-

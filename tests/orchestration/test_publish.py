@@ -39,9 +39,8 @@ def personal_values(home: Home) -> tuple[set[str], set[str]]:
     """Identifiers of the truth and of the graph; names, addresses and the like of profiles."""
     truth = (home.truth / "identifiers.csv").read_text(encoding="utf-8").splitlines()[1:]
     identifiers = {line.split(",")[1] for line in truth}
-    identifiers |= {
-        row[0] for row in query(home.private_file, "select identifier_value from identity.identifiers")
-    }  # fmt: skip
+    found = query(home.private_file, "select identifier_value from identity.identifiers")
+    identifiers |= {row[0] for row in found}
     described: set[str] = set()
     for column in ("first_name", "last_name", "address_line", "postal_code", "email", "phone"):
         found = query(home.private_file, f"select distinct {column} from profile.customers")
@@ -63,9 +62,8 @@ def test_the_masked_file_holds_no_personal_value_in_any_text(sample_home: Home) 
 
 
 def test_the_masked_file_holds_no_unsalted_key_of_an_identifier(sample_home: Home) -> None:
-    keys = {
-        row[0] for row in query(sample_home.private_file, "select node_key from identity.identifiers")
-    }  # fmt: skip
+    rows = query(sample_home.private_file, "select node_key from identity.identifiers")
+    keys = {row[0] for row in rows}
     with duckdb.connect(str(sample_home.cdp_file), read_only=True) as connection:
         columns = connection.execute(
             "select table_schema, table_name, column_name from information_schema.columns "
@@ -207,9 +205,7 @@ def test_a_red_check_leaves_the_published_files_byte_for_byte(
     home = copy_home(sample_home)
     before = hashes(home)
     with duckdb.connect(str(home.warehouse)) as connection:
-        connection.execute(
-            "insert into profile.customers select * from profile.customers limit 1"
-        )
+        connection.execute("insert into profile.customers select * from profile.customers limit 1")
     ended = cdp(home, "publish")
     assert ended.returncode == 1
     assert "unique_customers_customer_id" in ended.stderr

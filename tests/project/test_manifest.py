@@ -219,7 +219,9 @@ def has_a_rule(model: dict[str, Any]) -> bool:
 
 
 def test_a_pass_through_is_told_from_a_rule() -> None:
-    assert not has_a_rule({"raw_code": "{{ config(full_refresh=false) }}\nselect * from {{ ref('a') }}"})
+    assert not has_a_rule(
+        {"raw_code": "{{ config(full_refresh=false) }}\nselect * from {{ ref('a') }}"}
+    )
     assert has_a_rule({"raw_code": "select * from {{ ref('a') }} where b > 1"})
 
 
@@ -364,9 +366,7 @@ def test_the_audiences_of_seed_models_and_list_are_the_same(manifest: Manifest) 
 
 
 def test_every_sync_takes_its_contact_points_through_the_gate(manifest: Manifest) -> None:
-    syncs = [
-        model for model in models_of(manifest) if model["config"].get("meta", {}).get("sync")
-    ]
+    syncs = [model for model in models_of(manifest) if model["config"].get("meta", {}).get("sync")]
     assert {model["name"] for model in syncs} == {
         model["name"] for model in models_of(manifest) if folder_of(model) == "activation"
     }
@@ -399,8 +399,7 @@ def test_personal_columns_are_marked_wherever_they_are_published(manifest: Manif
         for model in models_of(manifest)
         if folder_of(model) != "staging" and not model["name"].startswith("int_")
         for column in model["columns"].values()
-        if column["name"] in personal
-        and not column["config"].get("meta", {}).get("contains_pii")
+        if column["name"] in personal and not column["config"].get("meta", {}).get("contains_pii")
     ]
     assert unmarked == []
 
