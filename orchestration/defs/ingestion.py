@@ -69,9 +69,7 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
     ]
 
     # Subsettable only so that checks of tables to which nothing landed keep their last result.
-    @dg.multi_asset(
-        name="land_files", specs=[*specs, *books], check_specs=checks, can_subset=True
-    )
+    @dg.multi_asset(name="land_files", specs=[*specs, *books], check_specs=checks, can_subset=True)
     def land_files(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:

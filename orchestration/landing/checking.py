@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.landing.declarations import Column, DeclarationError, Table
-from orchestration.landing.readers import Chunk, Fault, canonical_json
+from orchestration.landing.readers import CanonicalJson, Chunk, Fault, canonical_json
 from orchestration.warehouse.base import quoted
 
 # Dates outside are typing errors or "no end" marks such as 9999-12-31, never a customer's day.
@@ -219,6 +219,10 @@ def _json_values(
     spelt: list[str | None] = []
     wrong: list[bool] = []
     for value in values:
+        if type(value) is CanonicalJson:
+            spelt.append(value)
+            wrong.append(False)
+            continue
         try:
             spelt.append(canonical_json(value) if value else None)
             wrong.append(False)

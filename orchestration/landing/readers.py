@@ -219,8 +219,18 @@ def _extras(unknown: Mapping[str, Sequence[str | None]], count: int) -> list[str
     return extras
 
 
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+class CanonicalJson(str):
+    """JSON text that is in the one spelling already."""
+
+    __slots__ = ()
+
+
+# One encoder for all: `json.dumps` with options makes a new one at each call.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+def _dump(value: object) -> CanonicalJson:
+    return CanonicalJson(_encode(value))
 
 
 def _printable(text: str) -> str:
