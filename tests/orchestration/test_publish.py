@@ -39,8 +39,10 @@ def personal_values(home: Home) -> tuple[set[str], set[str]]:
     """Identifiers of the truth and of the graph; names, addresses and the like of profiles."""
     truth = (home.truth / "identifiers.csv").read_text(encoding="utf-8").splitlines()[1:]
     identifiers = {line.split(",")[1] for line in truth}
-    found = query(home.private_file, "select identifier_value from identity.identifiers")
-    identifiers |= {row[0] for row in found}
+    # Words such as `unknown` where a value was asked for are nobody's.
+    statement = "select identifier_value, status_reason from identity.identifiers"
+    for value, reason in query(home.private_file, statement):
+        (identifiers.discard if reason == "junk_value" else identifiers.add)(value)
     described: set[str] = set()
     for column in ("first_name", "last_name", "address_line", "postal_code", "email", "phone"):
         found = query(home.private_file, f"select distinct {column} from profile.customers")
