@@ -28,6 +28,8 @@ AS_OF = date(2026, 11, 1)
 PEOPLE = 700
 SEED = 7
 MODELS_ONLY = ("--exclude-resource-type", "test", "unit_test")
+# Small builds are dbt's own work for the greater part; without these it does a quarter less.
+QUICK = ("--log-level-file", "none", "--no-write-json", "--threads", "1")
 
 
 @contextmanager
@@ -152,9 +154,8 @@ class Dbt:
     ) -> None:
         """Land what waits, then build the models selected and their seeds."""
         land_waiting(home, as_of)
-        self.invoke(
-            home, as_of, ["build", "--select", *select, *MODELS_ONLY, *options], **variables
-        )
+        arguments = ["build", "--select", *select, *MODELS_ONLY, *options, *QUICK]
+        self.invoke(home, as_of, arguments, **variables)
 
 
 def query(path: Path, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

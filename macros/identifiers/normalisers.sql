@@ -6,14 +6,15 @@
 translate({{ text }}, '۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩０１２３４５６７８９＋', '012345678901234567890123456789+')
 {%- endmacro %}
 
-{# Full-width Latin letters and signs as ASCII (the block FF01-FF5E in order). #}
+{# Full-width Latin letters, digits and the signs of addresses and names as ASCII. #}
 {% macro half_width(text) -%}
 translate({{ text }}, '！＃＄％＆（）＊＋，－．／０１２３４５６７８９：；＜＝＞？＠ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺ＿ａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ　', '!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz ')
 {%- endmacro %}
 
-{# Without the marks nobody sees: zero-width signs, direction marks, byte order mark. #}
+{# Without the marks nobody sees: tabs, line ends, zero-width signs, direction marks, byte order
+   mark. #}
 {% macro without_invisible(text) -%}
-{%- set invisible = '\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff\u00a0' -%}
+{%- set invisible = '\t\r\n\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff\u00a0' -%}
 translate({{ text }}, '{{ invisible }}', '')
 {%- endmacro %}
 
@@ -53,7 +54,7 @@ nullif({{ replace_all('trim(' ~ text ~ ')', '[.]0+$', '') }}, '')
    written for both home and abroad is dropped. #}
 {% macro phone_digits(text) -%}
 nullif({{ replace_all(
-    replace_all(ascii_digits(text), '[(]0[)]', ''),
+    replace_all(ascii_digits(text), '[(（]0[)）]', ''),
     '[^0-9+]', ''
 ) }}, '')
 {%- endmacro %}

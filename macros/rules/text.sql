@@ -1,4 +1,4 @@
 {# An event's name as an activity: Product Viewed is product_viewed. #}
 {% macro snake_case(text) -%}
-lower({{ replace_all('trim(' ~ text ~ ')', '[^A-Za-z0-9]+', '_') }})
+lower({{ replace_all('trim(' ~ text ~ ')', '[^\\p{L}\\p{N}]+', '_') }})
 {%- endmacro %}

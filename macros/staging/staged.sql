@@ -135,7 +135,7 @@ spelled as (
         {% for field in fields -%}
         {{ staged_expression(field) }} as {{ field['as'] }},
         {% if field['country'] -%}
-        upper(trim({{ field['country'] }})) as {{ field['as'] }}_country,
+        lower(trim({{ field['country'] }})) as {{ field['as'] }}_country,
         {% endif -%}
         {% endfor -%}
         deliveries._content_hash as content_hash,
@@ -174,8 +174,11 @@ normalised as (
     from spelled
     {% for field in fields -%}
     {% if field['normalise'] == 'phone' -%}
+    left join {{ country_spellings }} as spellings_{{ field['as'] }}
+        on spellings_{{ field['as'] }}.spelling = {% if field['country'] %}spelled.{{ field['as'] }}_country{% else %}'no country'{% endif %}
+
     left join {{ calling_codes }} as codes_{{ field['as'] }}
-        on codes_{{ field['as'] }}.country_code = {% if field['country'] %}spelled.{{ field['as'] }}_country{% else %}'no country'{% endif %}
+        on codes_{{ field['as'] }}.country_code = spellings_{{ field['as'] }}.country_code
     {% elif field['normalise'] == 'country' -%}
     left join {{ country_spellings }} as spellings_{{ field['as'] }}
         on spellings_{{ field['as'] }}.spelling = spelled.{{ field['as'] }}

@@ -14,7 +14,9 @@ orders as (
 
     select * from {{ ref('orders') }}
 
-    where customer_id is not null
+    where
+        customer_id is not null
+        and is_revenue
 
 ),
 

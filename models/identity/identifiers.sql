@@ -55,6 +55,7 @@ judged as (
         coalesce(strong_degrees.strong_degree, 0) as strong_degree,
         identifier_types.max_strong_per_value,
         blocked.blocked_reason,
+        coalesce(blocked.blocks_sending, false) as blocks_sending,
         case
             when blocked.node_key is not null then 'quarantined'
             when strong_degrees.strong_degree > identifier_types.max_strong_per_value

@@ -22,6 +22,7 @@ matches_of_each_kind as (
     select
         observations.node_key,
         blocked_identifiers.pattern,
+        blocked_identifiers.blocks_sending,
         blocked_identifiers.reason
 
     from observations
@@ -36,6 +37,7 @@ matches_of_each_kind as (
     select
         observations.node_key,
         blocked_identifiers.pattern,
+        blocked_identifiers.blocks_sending,
         blocked_identifiers.reason
 
     from observations
@@ -51,6 +53,7 @@ matches_of_each_kind as (
     select
         observations.node_key,
         blocked_identifiers.pattern,
+        blocked_identifiers.blocks_sending,
         blocked_identifiers.reason
 
     from observations
@@ -66,6 +69,7 @@ matches_of_each_kind as (
     select
         observations.node_key,
         blocked_identifiers.pattern,
+        blocked_identifiers.blocks_sending,
         blocked_identifiers.reason
 
     from observations
@@ -91,6 +95,7 @@ blocked as (
 
     select
         node_key,
+        max(case when blocks_sending then 1 else 0 end) = 1 as blocks_sending,
         min(reason) as blocked_reason
 
     from matches_of_each_kind

@@ -94,7 +94,12 @@ opened as (
         current_nodes.identifier_value,
         current_nodes.customer_id,
         case
-            when mapped_before.node_key is null then current_nodes.first_seen_at
+            when
+                mapped_before.node_key is null
+                then least(
+                    current_nodes.first_seen_at,
+                    {{ dbt.dateadd('day', 1, as_of_timestamp()) }}
+                )
             else {{ as_of_timestamp() }}
         end as valid_from,
         cast(null as timestamp) as valid_to,

@@ -105,8 +105,14 @@ moves as (
         on origins.previous_customer_id = sources.customer_id
 
     where
-        destinations.id_origin = 'kept'
-        and sources.status = 'active'
+        sources.status = 'active'
+        and (
+            destinations.id_origin = 'kept'
+            or (
+                destinations.id_origin = 'restored'
+                and destinations.previous_merged_into <> origins.previous_customer_id
+            )
+        )
 
 ),
 

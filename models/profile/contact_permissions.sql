@@ -33,9 +33,16 @@ reasons as (
             when customer_consents.status = 'did_not_subscribe' then 'did_not_subscribe'
             when
                 customer_consents.status = 'subscribed'
+                and consent_purposes.needs_opt_in
                 and customer_consents.expires_at <= {{ as_of_timestamp() }}
                 then 'consent_expired'
-            when customer_consents.status = 'subscribed' then 'subscribed'
+            when
+                customer_consents.status = 'subscribed'
+                and (
+                    customer_consents.expires_at is null
+                    or customer_consents.expires_at > {{ as_of_timestamp() }}
+                )
+                then 'subscribed'
             when consent_purposes.needs_opt_in then 'no_consent'
             else 'no_opt_in_needed'
         end as reason

@@ -45,8 +45,13 @@ ranked as (
         row_number() over (
             partition by contact_point_type, contact_point, channel, purpose
             order by
-                captured_at desc,
-                case when status = 'subscribed' then 2 else 1 end asc,
+                case when status = 'unknown' then 1 else 0 end asc,
+                {{ dbt.date_trunc('second', 'captured_at') }} desc,
+                case
+                    when status = 'unsubscribed' then 1
+                    when status = 'did_not_subscribe' then 2
+                    else 3
+                end asc,
                 record_key asc
         ) as answer_rank
 

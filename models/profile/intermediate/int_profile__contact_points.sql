@@ -11,13 +11,13 @@ contact_points as (
     select
         customer_id,
         'email' as contact_point_type,
-        email as contact_point,
+        contact_email as contact_point,
         min(updated_at) as first_seen_at,
         max(updated_at) as last_seen_at
 
     from contact_records
 
-    where email is not null
+    where contact_email is not null
 
     group by 1, 2, 3
 
@@ -26,13 +26,13 @@ contact_points as (
     select
         customer_id,
         'phone' as contact_point_type,
-        phone as contact_point,
+        contact_phone as contact_point,
         min(updated_at) as first_seen_at,
         max(updated_at) as last_seen_at
 
     from contact_records
 
-    where phone is not null
+    where contact_phone is not null
 
     group by 1, 2, 3
 

@@ -34,7 +34,8 @@ junk as (
 
     select
         identifier_type,
-        identifier_value
+        identifier_value,
+        blocks_sending
 
     from {{ ref('identifiers') }}
 
@@ -74,6 +75,12 @@ records_of_customers as (
         records.last_name,
         case when junk_emails.identifier_value is null then records.email end as email,
         case when junk_phones.identifier_value is null then records.phone end as phone,
+        case
+            when coalesce(junk_emails.blocks_sending, false) = false then records.email
+        end as contact_email,
+        case
+            when coalesce(junk_phones.blocks_sending, false) = false then records.phone
+        end as contact_phone,
         records.birth_date,
         records.gender,
         records.address_line,
@@ -98,7 +105,7 @@ records_of_customers as (
         on junk_phones.identifier_type = 'phone'
         and records.phone = junk_phones.identifier_value
 
-    group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
+    group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 
 )
 

@@ -42,7 +42,9 @@ touches as (
         occurred_at,
         'web' as channel,
         case
-            when event_type = 'track' then {{ snake_case('event_name') }}
+            when
+                event_type = 'track'
+                then coalesce(nullif({{ snake_case('event_name') }}, '_'), 'web_track')
             when event_type in ('page', 'screen') then 'page_viewed'
             else 'web_' || event_type
         end as activity,

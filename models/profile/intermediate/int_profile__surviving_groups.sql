@@ -57,7 +57,14 @@ ranked as (
                 candidates.record_source asc,
                 candidates.record_key asc,
                 candidates.email asc,
-                candidates.phone asc
+                candidates.phone asc,
+                candidates.address_line asc,
+                candidates.city asc,
+                candidates.region asc,
+                candidates.postal_code asc,
+                candidates.country_code asc,
+                candidates.first_name asc,
+                candidates.last_name asc
         ) as survival_rank
 
     from candidates
