@@ -198,7 +198,7 @@ def test_a_bad_row_is_kept_aside_with_its_place_and_rule(second_day: Any) -> Non
     )
     assert len(rejected) == 1
     assert rejected[0][:4] == (
-        "consent_events/consent_events_2026-11-02.csv", 5, "status", "accepted",
+        "consent_events/consent_events_2026-11-02.csv", 5, "status", "accepted_values",
     )  # fmt: skip
     assert "'perhaps'" in rejected[0][4]
 
