@@ -73,6 +73,8 @@ def main(home: str | None) -> None:
     cdp profile X   one customer's card by any identifier
     cdp doctor      what is wrong with this installation, and what to do
     """
+    # What a home holds is personal; publishing opens `cdp.duckdb` to others on purpose.
+    os.umask(0o077)
     if home:
         os.environ["CDP_HOME"] = home
 
@@ -171,6 +173,7 @@ def demo_date(home: Home) -> date:
 @as_json
 def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
     """Load what waits in the landing folder into raw tables; build nothing."""
+    from orchestration.build_state import forget_build
     from orchestration.landing.declarations import load_declarations
     from orchestration.landing.load import land as land_files
     from orchestration.lock import hold_lock
@@ -187,6 +190,8 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
         report = land_files(
             home, warehouse, declarations, demo_date(home), say, list(sources) or None
         )
+        if report.changed:
+            forget_build(home)
     if json_:
         show_json(report.as_dict())
         return
@@ -249,12 +254,13 @@ def profile(identifier: str, unmask: bool, json_: bool) -> None:
 @main.command()
 @click.argument("one")
 @click.argument("other")
+@click.option("--unmask", is_flag=True, help="Show personal values.")
 @as_json
-def explain(one: str, other: str, json_: bool) -> None:
+def explain(one: str, other: str, unmask: bool, json_: bool) -> None:
     """Why two identifiers are one customer, or what keeps them apart."""
     from orchestration.lookup import explain as explain_link
 
-    found = explain_link(this_home(), one, other)
+    found = explain_link(this_home(), one, other, unmask)
     if json_:
         show_json(found)
         return
@@ -265,6 +271,7 @@ def explain(one: str, other: str, json_: bool) -> None:
         out.print("Two customers: the evidence between them was refused.")
     else:
         out.print("Two customers: no evidence joins them.")
+    _rows("Kept out of the graph", found["quarantined"])
     _rows("Evidence", found["steps"])
 
 
@@ -335,42 +342,31 @@ def sync_run(
     names: tuple[str, ...], confirm_first_run: bool, confirm_removals: bool, json_: bool
 ) -> None:
     """Send what changed since the last acknowledged send; a second run sends nothing."""
-    from orchestration.syncs.connections import load_connections
-    from orchestration.syncs.engine import run_sync
-    from orchestration.syncs.export import export_ledger
+    from orchestration.syncs.send import send, told
 
     home = this_home()
-    connections = load_connections(home)
-    results = [
-        run_sync(
-            home,
-            each,
-            connections.get(each.meta.destination),
-            confirm_first_run=confirm_first_run,
-            confirm_removals=confirm_removals,
-        )
+    demo_date(home)
+    ended = [
+        (each, send(home, each, confirm_first_run, confirm_removals))
         for each in _syncs(home, names)
     ]
-    export_ledger(home)
     if json_:
         show_json(
             [
                 {
-                    "sync": each.sync,
-                    "status": each.status,
-                    "reason": each.reason,
-                    **dict(each.counts),
+                    "sync": each.name,
+                    "status": sent.result.status if sent.result else "failed",
+                    "reason": sent.result.reason if sent.result else sent.fault,
+                    **(dict(sent.result.counts) if sent.result else {}),
                 }
-                for each in results
+                for each, sent in ended
             ]
         )
     else:
-        for each in results:
-            counts = ", ".join(f"{key} {number:,}" for key, number in each.counts.items() if number)
-            out.print(f"{each.sync}: {each.status}; {counts or 'nothing to send'}", markup=False)
-            if each.reason:
-                out.print(f"  {each.reason}", markup=False)
-    if any(each.is_failure for each in results):
+        for each, sent in ended:
+            line = told(sent.result) if sent.result else f"{each.name}: {sent.fault}"
+            out.print(line, markup=False)
+    if any(sent.fault or sent.is_waiting for _, sent in ended):
         sys.exit(EXIT_FAULT)
 
 
@@ -407,12 +403,10 @@ def publish_command(wait_seconds: float) -> None:
     """Check the warehouse as it stands and, if it passes, swap in the published files."""
     from orchestration.lock import hold_lock
     from orchestration.project import code_hash, ensure_manifest, run_dbt
-    from orchestration.publish.publish import publish
+    from orchestration.publish.publish import built_as_of, publish
 
     home = _with_keys()
-    as_of = demo_date(home)
-    if not home.warehouse.exists():
-        raise CdpError("There is no warehouse yet: run `cdp run` first.")
+    as_of = built_as_of(home)
     with hold_lock(home, "publish", wait_seconds, say):
         ensure_manifest(home, as_of, say)
         say("dbt: checking the warehouse")

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from orchestration.build_state import is_unfinished, last_build
 from orchestration.errors import CdpError
 from orchestration.home import PROJECT, Home, as_of_date, read_secret
 from orchestration.landing.declarations import load_declarations
 from orchestration.landing.files import pending_files
 from orchestration.lock import hold_lock
-from orchestration.pipeline import last_build
 from orchestration.syncs.connections import load_connections
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
@@ -106,6 +106,8 @@ def _sources(home: Home) -> list[Finding]:
 
 def _published(home: Home) -> list[Finding]:
     last = last_build(home)
+    if is_unfinished(home):
+        return [Finding("bad", "build", "the last one did not finish", "cdp run")]
     if last is None or not home.private_file.exists():
         return [Finding("note", "published", "nothing yet", "cdp run")]
     return [Finding("ok", "published", f"as of {last['as_of_date']}, {last['finished_at']}")]

@@ -98,6 +98,9 @@ class Home:
         """Create the folders; idempotent."""
         for folder in (self.landing, self.published, self.state, self.dagster, self.outbox):
             folder.mkdir(parents=True, exist_ok=True)
+        # Others may reach `cdp.duckdb`, and nothing else that a command with a mask of 077 makes.
+        self.root.chmod(0o755)
+        self.published.chmod(0o755)
         return self
 
 

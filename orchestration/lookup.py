@@ -136,10 +136,11 @@ def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str,
         }
 
 
-def explain(home: Home, one: str, other: str) -> dict[str, Any]:
+def explain(home: Home, one: str, other: str, unmask: bool = False) -> dict[str, Any]:
     """The shortest path of evidence between two identifiers, or what keeps them apart."""
     with _published(home) as connection:
         ends = [_nodes_of(connection, text) for text in (one, other)]
+        quarantined = _hide(_dicts(connection, _QUARANTINED, [[*ends[0], *ends[1]]]), unmask)
         links: dict[int, list[dict[str, Any]]] = {}
         for edge in _dicts(connection, _EDGES_NEAR, [[*ends[0], *ends[1]]]):
             links.setdefault(edge["node_a"], []).append(edge)
@@ -147,7 +148,7 @@ def explain(home: Home, one: str, other: str) -> dict[str, Any]:
         for allowed in ({"active"}, {"active", "refused"}):
             path = _shortest(links, set(ends[0]), set(ends[1]), allowed)
             if path is not None:
-                names = _names(connection, path)
+                names = _names(connection, path, unmask)
                 return {
                     "is_linked": allowed == {"active"},
                     "steps": [
@@ -163,8 +164,19 @@ def explain(home: Home, one: str, other: str) -> dict[str, Any]:
                         }
                         for start, edge, end in path
                     ],
+                    "quarantined": quarantined,
                 }
-        return {"is_linked": False, "steps": []}
+        return {"is_linked": False, "steps": [], "quarantined": quarantined}
+
+
+_QUARANTINED = """
+select distinct quarantine.reason, quarantine.identifier_type, quarantine.identifier_value,
+    quarantine.observed_value, quarantine.limit_value
+from identity.identity_quarantine as quarantine
+inner join identity.identifiers as identifiers using (identifier_type, identifier_value)
+where quarantine.released_at is null and identifiers.node_key in (select unnest(?))
+order by 1, 2, 3
+"""
 
 
 # Evidence within the components of both ends and the refused edges that leave them.
@@ -233,7 +245,9 @@ def _walk(
 
 
 def _names(
-    connection: duckdb.DuckDBPyConnection, path: list[tuple[int, dict[str, Any], int]]
+    connection: duckdb.DuckDBPyConnection,
+    path: list[tuple[int, dict[str, Any], int]],
+    unmask: bool,
 ) -> dict[int, str]:
     keys = sorted({node for start, _, end in path for node in (start, end)})
     rows = connection.execute(
@@ -241,4 +255,4 @@ def _names(
         "where node_key in (select unnest(?))",
         [keys],
     ).fetchall()
-    return {row[0]: f"{row[1]} {row[2]}" for row in rows}
+    return {row[0]: f"{row[1]} {row[2] if unmask else masked(row[2])}" for row in rows}

@@ -1,21 +1,18 @@
 """The whole way in one command: decide whether there is anything to do, then run the job."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date
 
+from orchestration.build_state import last_build
 from orchestration.errors import CdpError
 from orchestration.home import PROJECT, Home
 from orchestration.landing.declarations import load_declarations
 from orchestration.landing.files import pending_files
 from orchestration.lock import hold_lock
 from orchestration.project import code_hash, ensure_manifest, set_environment
-from orchestration.syncs.connections import load_connections
-from orchestration.syncs.engine import SyncResult, run_sync
-from orchestration.syncs.export import export_ledger
+from orchestration.syncs.send import send
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
 
@@ -49,14 +46,6 @@ def reason_to_build(home: Home, as_of: date) -> str | None:
     return None
 
 
-def last_build(home: Home) -> dict[str, Any] | None:
-    path = home.state / "build.json"
-    if not path.exists():
-        return None
-    told: dict[str, Any] = json.loads(path.read_text())
-    return told
-
-
 def run_all(
     home: Home,
     as_of: date,
@@ -72,37 +61,25 @@ def run_all(
         reason = "asked for" if force else reason_to_build(home, as_of)
         if reason is None:
             progress("Nothing landed, the same date and the same code: build skipped.")
-            _send_what_is_open(home, progress)
+            _send_what_is_open(home, progress, confirm_first_run)
             return RunResult(False, "nothing new", time.monotonic() - started)
         progress(f"Building as of {as_of}: {reason}.")
         run_id = _run_job(home, as_of, progress, confirm_first_run)
-        (home.state / "build.json").write_text(
-            json.dumps(
-                {
-                    "as_of_date": as_of.isoformat(),
-                    "code_hash": code_hash(home),
-                    "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "dagster_run_id": run_id,
-                }
-            )
-        )
         return RunResult(True, reason, time.monotonic() - started, run_id)
 
 
-def _send_what_is_open(home: Home, progress: Progress) -> list[SyncResult]:
-    """Run the syncs whose last run left rows to be tried again; the rest have nothing to do."""
+def _send_what_is_open(home: Home, progress: Progress, confirm_first_run: bool) -> None:
+    """Run the syncs whose last run left rows to be tried again, or waits for a word given now."""
     syncs = {sync.name: sync for sync in load_syncs(home.manifest)}
-    results = []
+    faults = []
     for status in sync_statuses(home, list(syncs.values())):
         is_open = any(status.open_rows.get(state) for state in ("planned", "deferred", "inflight"))
-        if not is_open:
-            continue
-        sync = syncs[status.sync]
-        progress(f"{sync.name}: rows of an earlier run are open")
-        results.append(run_sync(home, sync, load_connections(home).get(sync.meta.destination)))
-    if results:
-        export_ledger(home)
-    return results
+        if is_open or (status.status == "blocked" and confirm_first_run):
+            sent = send(home, syncs[status.sync], confirm_first_run, tell=progress)
+            if sent.fault:
+                faults.append(f"{status.sync}: {sent.fault}")
+    if faults:
+        raise CdpError("\n".join(faults))
 
 
 def _run_job(home: Home, as_of: date, progress: Progress, confirm_first_run: bool) -> str:

@@ -25,7 +25,7 @@ from orchestration.warehouse.duckdb import DuckDbWarehouse
 
 PROJECT = Path(__file__).resolve().parents[1]
 AS_OF = date(2026, 11, 1)
-PEOPLE = 700
+PEOPLE = 600
 SEED = 7
 MODELS_ONLY = ("--exclude-resource-type", "test", "unit_test")
 # Small builds are dbt's own work for the greater part; without these it does a quarter less.

@@ -2,36 +2,56 @@
    Two models share the work, since Spark cannot overwrite a table it reads: one reads the
    previous rows through this macro and makes the next state, the other replaces the table. #}
 {% macro previous_rows(schema_name, table_name, columns) -%}
-{%- set relation = none -%}
-{%- if execute -%}
-    {%- set relation = adapter.get_relation(
-        database=target.database, schema=var('schema_prefix', '') ~ schema_name, identifier=table_name
-    ) -%}
-{%- endif -%}
-{%- if relation -%}
-select {% for name, type in columns %}{{ name }}{{ ', ' if not loop.last }}{% endfor %} from {{ relation }}
-{%- else -%}
-select {% for name, type in columns %}cast(null as {{ type }}) as {{ name }}{{ ', ' if not loop.last }}{% endfor %}
-where false
-{%- endif -%}
+select {% for name, type in columns %}{{ name }}{{ ', ' if not loop.last }}{% endfor %}
+from {{ history_relation(schema_name, table_name) }}
 {%- endmacro %}
 
 
-{# Fails a build for an earlier day than the last one's: history would be rewritten. #}
-{% macro refuse_earlier_build() %}
-    {% if execute and not var('allow_earlier_build') %}
-        {% set registry = adapter.get_relation(
-            database=target.database, schema=var('schema_prefix', '') ~ 'identity', identifier='identity_registry'
-        ) %}
-        {% if registry %}
-            {% set last = run_query("select max(built_as_of) from " ~ registry).columns[0].values()[0] %}
-            {% if last and last | string > var('as_of_date') | string %}
-                {{ exceptions.raise_compiler_error(
-                    "This warehouse was built as of " ~ last ~ "; a build as of " ~ var('as_of_date')
-                    ~ " would rewrite its history. Set CDP_AS_OF_DATE to " ~ last ~ " or later, or build into"
-                    ~ " a scratch copy with --vars '{allow_earlier_build: true}'."
-                ) }}
+{% macro history_relation(schema_name, table_name) %}
+    {{ return(api.Relation.create(
+        database=target.database, schema=var('schema_prefix', '') ~ schema_name, identifier=table_name, type='table'
+    )) }}
+{% endmacro %}
+
+
+{# Run at the start of each dbt run or build: makes the empty tables that `previous_rows` reads
+   before the first build, and refuses a build for an earlier day than the last one's, since it
+   would rewrite history. #}
+{% macro prepare_history() %}
+    {% if execute and flags.WHICH in ('run', 'build') %}
+        {% for schema_name, table_name, columns in [
+            ['identity', 'identity_registry', registry_columns()],
+            ['identity', 'identity_map', map_columns()],
+            ['identity', 'identity_events', event_columns()],
+            ['identity', 'identity_quarantine', quarantine_columns()],
+            ['audiences', 'audience_memberships', membership_columns()],
+        ] %}
+            {% set relation = history_relation(schema_name, table_name) %}
+            {% if not adapter.get_relation(relation.database, relation.schema, relation.identifier) %}
+                {% do adapter.create_schema(relation.without_identifier()) %}
+                {% set empty %}
+                    select {% for name, type in columns %}cast(null as {{ type }}) as {{ name }}{{ ', ' if not loop.last }}{% endfor %}
+                    where 1 = 0
+                {% endset %}
+                {% do run_query(get_create_table_as_sql(False, relation, empty)) %}
             {% endif %}
+        {% endfor %}
+        {{ refuse_earlier_build() }}
+    {% endif %}
+{% endmacro %}
+
+
+{% macro refuse_earlier_build() %}
+    {% if not var('allow_earlier_build') %}
+        {% set registry = history_relation('identity', 'identity_registry') %}
+        {% set last = run_query("select max(built_as_of) from " ~ registry).columns[0].values()[0] %}
+        {% if last and last | string > var('as_of_date') | string %}
+            {{ exceptions.raise_compiler_error(
+                "This warehouse was built as of " ~ last ~ "; a build as of " ~ var('as_of_date')
+                ~ " would rewrite its history. Set CDP_AS_OF_DATE to " ~ last ~ " or later (with dbt itself:"
+                ~ " --vars '{as_of_date: ...}'), or build into a scratch copy with"
+                ~ " --vars '{allow_earlier_build: true}'."
+            ) }}
         {% endif %}
     {% endif %}
 {% endmacro %}

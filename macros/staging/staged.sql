@@ -192,7 +192,7 @@ select * from normalised
 
 
 {# One row per identifier that a row of a staged table carries, by its declaration. #}
-{% macro observed_identifiers(relation, source_name, table_name) -%}
+{% macro observed_identifiers(relation, source_name, table_name, condition=none) -%}
 {%- set node = declared_table(source_name, table_name) -%}
 {%- if node is none -%}
 select 1 as parsing_only
@@ -217,5 +217,8 @@ cross join (
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ) as carried
+{% if condition -%}
+where {{ condition }}
+{% endif -%}
 {%- endif -%}
 {%- endmacro %}

@@ -5,7 +5,10 @@ observed as (
 
     {{ observed_identifiers(ref('stg_shopify__customers_versions'), 'shopify', 'customer') }}
     union all
-    {{ observed_identifiers(ref('stg_shopify__orders_versions'), 'shopify', 'order') }}
+    {{ observed_identifiers(
+        ref('stg_shopify__orders_versions'), 'shopify', 'order',
+        condition='coalesce(staged_rows.is_test, false) = false'
+    ) }}
     union all
     {{ observed_identifiers(
         ref('stg_shopify__abandoned_checkouts_versions'), 'shopify', 'abandoned_checkout'

@@ -1,4 +1,4 @@
-{{ config(materialized='view', pre_hook="{{ refuse_earlier_build() }}") }}
+{{ config(materialized='view') }}
 with
 
 previous_registry as (

@@ -78,7 +78,7 @@ measured as (
             'day'
         ) }} as first_to_second_order_days,
         customer_rfm.rfm_score,
-        customer_rfm.rfm_segment,
+        coalesce(customer_rfm.rfm_segment, 'prospects') as rfm_segment,
         customer_rfm.r_score,
         customer_rfm.f_score,
         customer_rfm.m_score,

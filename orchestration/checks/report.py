@@ -1,7 +1,8 @@
 """Check results as one HTML page that opens anywhere: no script, no request, all escaped."""
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,20 @@ def write_payload_report(home: Home, as_of: date, results: Iterable[CheckResult]
     """Write `payloads.html`."""
     page = render("Outgoing payloads", f"As of {as_of.isoformat()}", results, kind="Sync")
     return _write(home.reports / PAYLOAD_PAGE, page)
+
+
+def keep_payload_checks(home: Home, as_of: date, sync: str, results: Iterable[CheckResult]) -> Path:
+    """Keep one sync's verdict and write the page with the latest of each sync."""
+    folder = home.state / "payload_checks"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = json.dumps([asdict(result) for result in results])
+    (folder / f"{sync}.json").write_text(kept, encoding="utf-8")
+    every = [
+        CheckResult(**told)
+        for path in sorted(folder.glob("*.json"))
+        for told in json.loads(path.read_text(encoding="utf-8"))
+    ]
+    return write_payload_report(home, as_of, every)
 
 
 def _write(path: Path, page: str) -> Path:

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.checks.borders import check_sync_payload, failed, payload_checks
-from orchestration.checks.report import write_payload_report
+from orchestration.checks.borders import payload_checks
 from orchestration.defs.warehouse import PUBLISHED
-from orchestration.home import Home, as_of_date
-from orchestration.syncs.connections import load_connections
-from orchestration.syncs.engine import SyncResult, run_sync
+from orchestration.home import Home
 from orchestration.syncs.export import export_ledger
+from orchestration.syncs.send import send
 from orchestration.syncs.settings import SyncSettings, load_syncs
 
 OPS = dg.AssetKey(["published", "ops"])
@@ -58,56 +56,50 @@ def build_sync_asset(home: Home, sync: SyncSettings) -> dg.AssetsDefinition:
                 asset=key,
                 description="nobody waits for a person to say whether a message arrived",
             ),
+            dg.AssetCheckSpec(
+                "nothing_waits_for_a_person",
+                asset=key,
+                description="the sync has its connection, and its first run was confirmed",
+            ),
         ],
         pool=sync.meta.destination,
     )
     def send_audience(
         context: dg.AssetExecutionContext, config: SendConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        checks = check_sync_payload(home, sync)
-        write_payload_report(home, as_of_date(), checks)
-        for check in checks:
+        sent = send(home, sync, config.confirm_first_run, config.confirm_removals, context.log.info)
+        for check in sent.checks:
             yield dg.AssetCheckResult(
                 asset_key=key,
                 check_name=check.name,
                 passed=check.passed,
                 metadata={"observed": check.observed},
             )
-        if failed(checks):
-            raise dg.Failure(f"{sync.name}: payload checks failed: {', '.join(failed(checks))}.")
-        result = run_sync(
-            home,
-            sync,
-            load_connections(home).get(sync.meta.destination),
-            confirm_first_run=config.confirm_first_run,
-            confirm_removals=config.confirm_removals,
-        )
-        context.log.info(told(result))
+        counts = dict(sent.result.counts) if sent.result else {}
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name="every_planned_change_has_an_end",
-            passed=result.planned <= result.ended or result.status == "blocked",
+            passed=sent.result is not None and sent.result.planned <= sent.result.ended,
         )
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name="no_message_is_of_unknown_fate",
-            passed=result.counts.get("unknown", 0) == 0,
+            passed=counts.get("unknown", 0) == 0,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"unknown": result.counts.get("unknown", 0)},
+            metadata={"unknown": counts.get("unknown", 0)},
         )
-        if result.is_failure:
-            raise dg.Failure(f"{sync.name}: {result.status}: {result.reason}")
-        yield dg.MaterializeResult(
-            asset_key=key, metadata={"status": result.status, **dict(result.counts)}
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name="nothing_waits_for_a_person",
+            passed=not sent.is_waiting,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"reason": (sent.result.reason if sent.result else None) or "none"},
         )
+        if sent.fault:
+            raise dg.Failure(f"{sync.name}: {sent.fault}")
+        yield dg.MaterializeResult(asset_key=key, metadata=counts)
 
     return send_audience
-
-
-def told(result: SyncResult) -> str:
-    """A run's end in one line of numbers."""
-    counts = ", ".join(f"{name} {number:,}" for name, number in result.counts.items() if number)
-    return f"{result.sync}: {result.status}; {counts or 'nothing to send'}"
 
 
 def build_ops_asset(home: Home, syncs: list[SyncSettings]) -> dg.AssetsDefinition:

@@ -1,9 +1,9 @@
 """When runs start: one job that does it all, every morning and when files land."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.home import Home, as_of_date
 from orchestration.landing.files import pending_files
@@ -11,7 +11,7 @@ from orchestration.landing.files import pending_files
 JOB = "daily_build"
 
 
-def build_job() -> UnresolvedAssetJobDefinition:
+def build_job() -> Any:
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all(),
@@ -20,7 +20,7 @@ def build_job() -> UnresolvedAssetJobDefinition:
     )
 
 
-def build_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def build_schedule(job: Any) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name="daily_run",
         job=job,
@@ -30,7 +30,7 @@ def build_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     )
 
 
-def build_sensor(home: Home, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def build_sensor(home: Home, job: Any) -> dg.SensorDefinition:
     @dg.sensor(
         name="landed_files",
         job=job,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from orchestration.build_state import forget_build
 from orchestration.checks.borders import landed_checks
 from orchestration.checks.expectations import check_landed_table
 from orchestration.checks.report import write_landing_report
@@ -80,6 +81,8 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
             DuckDbWarehouse(home.warehouse) as warehouse,
         ):
             landed = land(home, warehouse, sources, as_of_date(), context.log.info, wanted)
+            if landed.changed:
+                forget_build(home)
         results = {
             key: check_landed_table(table, landed.of(table.source, table.name), as_of_date())
             for key, table in tables.items()

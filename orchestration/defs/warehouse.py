@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
+from orchestration.build_state import begin_build, end_build, record_build
 from orchestration.home import PROJECT, Home, as_of_date
 from orchestration.lock import hold_lock
 from orchestration.project import code_hash, dbt_variables
@@ -66,12 +67,14 @@ def build_dbt_assets(home: Home) -> dg.AssetsDefinition:
             json.dumps(dbt_variables(home, as_of_date())),
         ]
         with hold_lock(home, "build", LOCK_WAIT_SECONDS):
+            begin_build(home)
             # The home's own target folder, so that the parse of the assets is used again.
             build = dbt.cli(arguments, context=context, target_path=home.dbt_target)
             for number, event in enumerate(build.stream(), start=1):
                 if number % PROGRESS_EVERY == 0:
                     context.log.info(f"{number} models, seeds and tests done")
                 yield event
+            end_build(home)
 
     return dbt_build
 
@@ -102,6 +105,7 @@ def build_publish_asset(home: Home) -> dg.AssetsDefinition:
     def publish_files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         with hold_lock(home, "publish", LOCK_WAIT_SECONDS):
             publication = publish(home, as_of_date(), code_hash(home), context.log.info)
+            record_build(home, as_of_date(), publication.code_hash)
         for key in (PUBLISHED, dg.AssetKey(["published", "cdp"])):
             yield dg.MaterializeResult(
                 asset_key=key,

@@ -11,13 +11,14 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from orchestration.build_state import is_unfinished
 from orchestration.errors import CdpError
 from orchestration.home import Home, read_secret
 
@@ -31,6 +32,7 @@ class PublishedTable:
 
     layer: str
     name: str
+    columns: frozenset[str]
     masks: Mapping[str, str]
 
 
@@ -40,6 +42,7 @@ class Publication:
 
     publication_id: str
     as_of_date: date
+    code_hash: str
     rows: Mapping[str, int]
 
 
@@ -52,6 +55,7 @@ def published_tables(manifest: Path) -> list[PublishedTable]:
         PublishedTable(
             layer=node["config"]["schema"],
             name=node["name"],
+            columns=frozenset(node["columns"]),
             masks={
                 column["name"]: column["config"]["meta"].get("mask", "hash")
                 for column in node["columns"].values()
@@ -68,15 +72,15 @@ def published_tables(manifest: Path) -> list[PublishedTable]:
     return sorted(tables, key=lambda table: (table.layer, table.name))
 
 
-def masked_expression(column: str, mask: str, pepper: str) -> str:
-    """SQL that gives a personal column's masked form.
+def masked_expression(column: str, mask: str) -> str:
+    """SQL that gives a personal column's masked form; the pepper is a variable of the session.
 
     `hash`: 32 hex digits of SHA-256 over the pepper and the value, so masked files still
     join; `key`: the same as a whole number; `initial`: the first letter; `year`: the first
     day of the year; `null`: nothing.
     """
     name = f'"{column}"'
-    salted = f"sha256(concat({_literal(pepper)}, '|', cast({name} as varchar)))"
+    salted = f"sha256(concat(getvariable('pepper'), '|', cast({name} as varchar)))"
     forms = {
         "hash": f"case when {name} is not null then substr({salted}, 1, 32) end",
         "key": (
@@ -98,10 +102,15 @@ def publish(
     code_hash: str,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Publication:
-    """Copy the checked warehouse into both published files and swap them in."""
+    """Copy the checked warehouse into both published files and swap them in.
+
+    Refuses a warehouse whose last build did not end: half of it would be the new one's.
+    """
+    if is_unfinished(home):
+        raise CdpError("The last build did not finish; `cdp run` builds again and publishes.")
     tables = published_tables(home.manifest)
     pepper = _checked_pepper(home)
-    publication = Publication(uuid.uuid4().hex, as_of, {})
+    publication = Publication(uuid.uuid4().hex, as_of, code_hash, {})
     rows: dict[str, int] = {}
     home.published.mkdir(parents=True, exist_ok=True)
     files = (
@@ -125,7 +134,7 @@ def publish(
         made.append((new, target))
     for new, target in made:
         _swap(new, target)
-    return Publication(publication.publication_id, as_of, rows)
+    return replace(publication, rows=rows)
 
 
 def _write(
@@ -141,6 +150,8 @@ def _write(
     connection = duckdb.connect()
     try:
         connection.execute("set timezone = 'UTC'")
+        # A variable, not a literal: an error quotes the statement.
+        connection.execute("set variable pepper = ?", [pepper])
         connection.execute(f"attach {_literal(str(home.warehouse))} as warehouse (read_only)")
         connection.execute(f"attach {_literal(str(new))} as published")
         # The models' views name their tables by the warehouse's catalog, as in the build.
@@ -154,8 +165,14 @@ def _write(
                     f'describe warehouse."{table.layer}"."{table.name}"'
                 ).fetchall()
             ]
+            unknown = sorted(set(columns) - table.columns)
+            if masked and unknown:
+                raise CdpError(
+                    f"{table.layer}.{table.name} has columns that its YAML does not describe, so "
+                    f"nobody said whether they are personal: {', '.join(unknown)}."
+                )
             selected = ", ".join(
-                masked_expression(column, table.masks[column], pepper)
+                masked_expression(column, table.masks[column])
                 if masked and column in table.masks
                 else f'"{column}"'
                 for column in columns
@@ -211,6 +228,23 @@ def _swap(new: Path, target: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def built_as_of(home: Home) -> date:
+    """The day that the warehouse as it stands was built for."""
+    if not home.warehouse.exists():
+        raise CdpError("There is no warehouse yet: run `cdp run` first.")
+    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+        try:
+            row = connection.execute(
+                "select max(built_as_of) from identity.identity_registry"
+            ).fetchone()
+        except duckdb.CatalogException:
+            row = None
+    if row is None or row[0] is None:
+        raise CdpError("The warehouse holds no finished build yet: run `cdp run` first.")
+    found: date = row[0]
+    return found
 
 
 def _checked_pepper(home: Home) -> str:

@@ -19,7 +19,7 @@ from orchestration.home import Home
 pytestmark = pytest.mark.reference
 
 AS_OF = date(2011, 12, 10)
-FEW_FILES = 60
+FEW_FILES = 40
 # Sales only: a customer is known, it is no credit note, something was sold for money.
 SALES = """
 select order_lines.customer_id, orders.order_id, orders.ordered_at, order_lines.line_amount

@@ -52,7 +52,7 @@ first_payments as (
         payment_method,
         row_number() over (
             partition by shopify_order_id
-            order by processed_at asc, shopify_transaction_id asc
+            order by processed_at asc nulls last, shopify_transaction_id asc
         ) as payment_rank
 
     from payments

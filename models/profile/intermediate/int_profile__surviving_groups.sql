@@ -56,15 +56,15 @@ ranked as (
                 candidates.updated_at desc nulls last,
                 candidates.record_source asc,
                 candidates.record_key asc,
-                candidates.email asc,
-                candidates.phone asc,
-                candidates.address_line asc,
-                candidates.city asc,
-                candidates.region asc,
-                candidates.postal_code asc,
-                candidates.country_code asc,
-                candidates.first_name asc,
-                candidates.last_name asc
+                candidates.email asc nulls last,
+                candidates.phone asc nulls last,
+                candidates.address_line asc nulls last,
+                candidates.city asc nulls last,
+                candidates.region asc nulls last,
+                candidates.postal_code asc nulls last,
+                candidates.country_code asc nulls last,
+                candidates.first_name asc nulls last,
+                candidates.last_name asc nulls last
         ) as survival_rank
 
     from candidates
