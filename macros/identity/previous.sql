@@ -34,6 +34,8 @@ from {{ history_relation(schema_name, table_name) }}
                     where 1 = 0
                 {% endset %}
                 {% do run_query(get_create_table_as_sql(False, relation, empty)) %}
+                {# dbt listed the relations before this hook. #}
+                {% do adapter.cache_added(relation) %}
             {% endif %}
         {% endfor %}
         {{ refuse_earlier_build() }}
