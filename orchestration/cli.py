@@ -318,6 +318,7 @@ def sync_plan(names: tuple[str, ...], confirm_first_run: bool, json_: bool) -> N
         plans.append(
             {
                 "sync": each.name,
+                "to_send": plan.to_send,
                 "insert": plan.insert,
                 "update": plan.update,
                 "delete": plan.delete,

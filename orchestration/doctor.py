@@ -15,6 +15,7 @@ from orchestration.syncs.connections import load_connections
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
 
+KEYS = ("CDP_ID_PEPPER", "CDP_LEDGER_KEY")
 PINNED = {"dbt-core": "1.11", "dbt-duckdb": "1.11.1", "dagster": "1.13", "duckdb": "1.5.5"}
 
 
@@ -72,7 +73,7 @@ def _home(home: Home) -> list[Finding]:
 
 def _keys(home: Home) -> list[Finding]:
     findings = []
-    for name in ("CDP_ID_PEPPER", "CDP_LEDGER_KEY"):
+    for name in KEYS:
         try:
             read_secret(home, name)
             findings.append(Finding("ok", name, "set"))
@@ -117,12 +118,19 @@ def _syncs(home: Home) -> list[Finding]:
     if not home.manifest.exists():
         return []
     try:
+        for name in KEYS:
+            read_secret(home, name)
+    except CdpError:
+        # Said above already; without them the ledger cannot be read.
+        return []
+    try:
         syncs = load_syncs(home.manifest)
         connections = load_connections(home)
+        statuses = sync_statuses(home, syncs)
     except CdpError as error:
         return [Finding("bad", "syncs", str(error))]
     findings = []
-    for status in sync_statuses(home, syncs):
+    for status in statuses:
         if status.destination not in connections:
             findings.append(
                 Finding(

@@ -93,9 +93,7 @@ def run_dbt(home: Home, as_of: date, arguments: list[str]) -> str:
     """One dbt start of its own; its output, or an error with what it printed last."""
     set_environment(home)
     command = [
-        sys.executable,
-        "-m",
-        "dbt.cli.main",
+        str(Path(sys.executable).with_name("dbt")),
         *arguments,
         "--project-dir",
         str(PROJECT),

@@ -60,9 +60,9 @@ def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
 
 def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: bool) -> JobRun:
     """Execute `daily_build`; its run and logs stay in the instance that the UI shows."""
-    from orchestration import definitions
+    from orchestration.defs.assemble import assemble
 
-    job = definitions.defs.resolve_job_def(JOB)
+    job = assemble(home).resolve_job_def(JOB)
     config = {
         "loggers": {"progress": {}},
         "ops": {

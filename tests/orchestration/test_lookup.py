@@ -114,7 +114,7 @@ def test_two_identifiers_of_one_customer_are_explained_by_evidence(
 ) -> None:
     found = identifiers_of(sample_home, buyer)
     first, last = found[0][1], found[-1][1]
-    told = explain(sample_home, first, last)
+    told = explain(sample_home, first, last, unmask=True)
     assert told["is_linked"] and told["steps"]
     assert told["steps"][0]["from"].endswith(first) and told["steps"][-1]["to"].endswith(last)
     for before, after in zip(told["steps"], told["steps"][1:], strict=False):
@@ -152,7 +152,30 @@ def test_strangers_have_no_path(sample_home: Home) -> None:
     assert explain(sample_home, strangers[0][0], strangers[1][0]) == {
         "is_linked": False,
         "steps": [],
+        "quarantined": [],
     }
+
+
+def test_an_explanation_shows_no_personal_value_unless_asked(sample_home: Home, buyer: str) -> None:
+    found = identifiers_of(sample_home, buyer)
+    told = str(explain(sample_home, found[0][1], found[-1][1]))
+    assert not [value for _, value in found if "@" in value and value in told]
+
+
+def test_a_blocked_value_is_explained_by_its_quarantine(sample_home: Home) -> None:
+    blocked = query(
+        sample_home.private_file,
+        "select identifier_value from identity.identifiers "
+        "where status_reason = 'junk_value' order by 1 limit 1",
+    )[0][0]
+    known = query(
+        sample_home.private_file,
+        "select min(identifier_value) from profile.customer_identifiers "
+        "where identifier_type = 'shopify_customer_id'",
+    )[0][0]
+    told = explain(sample_home, blocked, known)
+    assert not told["is_linked"]
+    assert [row["reason"] for row in told["quarantined"]] == ["junk_value"]
 
 
 def test_explaining_an_unknown_identifier_names_it_masked(sample_home: Home) -> None:

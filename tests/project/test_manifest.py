@@ -22,7 +22,7 @@ MAY_READ = {
     "metrics": {"profile", "seed", "metrics"},
     "audiences": {"profile", "metrics", "seed", "audiences"},
     "activation": {"audiences", "profile"},
-    "reporting": {"profile", "metrics", "audiences", "reporting"},
+    "reporting": {"profile", "metrics", "audiences", "seed", "reporting"},
 }
 # Single models outside the table: activation's one table of traits, the loader's books.
 WRITTEN_EXCEPTIONS = {
