@@ -48,11 +48,14 @@ def end_build(home: Home) -> None:
     _unfinished(home).unlink(missing_ok=True)
 
 
-def record_build(home: Home, as_of: date, code_hash: str) -> None:
+def record_build(
+    home: Home, as_of: date, code_hash: str, dagster_run_id: str | None = None
+) -> None:
     """The build is checked and published."""
     told = {
         "as_of_date": as_of.isoformat(),
         "code_hash": code_hash,
+        "dagster_run_id": dagster_run_id,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     _finished(home).write_text(json.dumps(told))

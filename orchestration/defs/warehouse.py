@@ -105,7 +105,7 @@ def build_publish_asset(home: Home) -> dg.AssetsDefinition:
     def publish_files(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         with hold_lock(home, "publish", LOCK_WAIT_SECONDS):
             publication = publish(home, as_of_date(), code_hash(home), context.log.info)
-            record_build(home, as_of_date(), publication.code_hash)
+            record_build(home, as_of_date(), publication.code_hash, context.run_id)
         for key in (PUBLISHED, dg.AssetKey(["published", "cdp"])):
             yield dg.MaterializeResult(
                 asset_key=key,

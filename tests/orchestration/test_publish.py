@@ -256,4 +256,4 @@ def test_readers_never_see_half_a_build(second_day: Any, sample_home: Home) -> N
 
 def test_an_unknown_mask_is_refused_by_the_column_name() -> None:
     with pytest.raises(CdpError, match="Column email asks for mask 'rot13'"):
-        masked_expression("email", "rot13", "pepper")
+        masked_expression("email", "rot13")
