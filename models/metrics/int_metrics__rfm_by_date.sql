@@ -60,10 +60,8 @@ measured as (
 
     inner join orders
         on cast(orders.ordered_at as date) <= score_dates.as_of_date
-        {% if var('rfm_window_days') -%}
-            and {{ dbt.datediff('cast(orders.ordered_at as date)', 'score_dates.as_of_date', 'day') }}
-            < {{ var('rfm_window_days') }}
-        {%- endif %}
+        and {{ dbt.datediff('cast(orders.ordered_at as date)', 'score_dates.as_of_date', 'day') }}
+        < {{ var('rfm_window_days') }}
 
     group by 1, 2
 
