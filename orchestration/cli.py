@@ -106,7 +106,8 @@ def demo(customers: int, seed: int, json_: bool) -> None:
                 "Give another --home, or remove this one."
             )
     else:
-        if any(home.landing.iterdir()) or home.warehouse.exists():
+        began = home.warehouse.exists() or (home.state / "engine").exists()
+        if began or any(home.landing.iterdir()):
             raise CdpError(
                 "This home already holds data; the sample company wants an empty one. "
                 "Give another with `cdp --home FOLDER demo`."
@@ -177,7 +178,7 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
     from orchestration.landing.declarations import load_declarations
     from orchestration.landing.load import land as land_files
     from orchestration.lock import hold_lock
-    from orchestration.warehouse.duckdb import DuckDbWarehouse
+    from orchestration.warehouse.connect import open_warehouse
 
     home = this_home().ensure()
     declarations = load_declarations(PROJECT, home.root)
@@ -186,7 +187,7 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
         raise CdpError(
             f"No such source: {', '.join(sorted(unknown))}. Declared: {', '.join(declarations)}."
         )
-    with hold_lock(home, "land", wait_seconds, say), DuckDbWarehouse(home.warehouse) as warehouse:
+    with hold_lock(home, "land", wait_seconds, say), open_warehouse(home) as warehouse:
         report = land_files(
             home, warehouse, declarations, demo_date(home), say, list(sources) or None
         )

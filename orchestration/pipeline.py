@@ -15,6 +15,7 @@ from orchestration.project import code_hash, ensure_manifest, set_environment
 from orchestration.syncs.send import send
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
+from orchestration.warehouse.connect import engine_of
 
 Progress = Callable[[str], None]
 
@@ -58,6 +59,7 @@ def run_all(
     started = time.monotonic()
     home.ensure()
     with hold_lock(home, "run", wait_seconds, progress):
+        engine_of(home)
         reason = "asked for" if force else reason_to_build(home, as_of)
         if reason is None:
             progress("Nothing landed, the same date and the same code: build skipped.")

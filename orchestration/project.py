@@ -16,6 +16,7 @@ import yaml
 
 from orchestration.errors import CdpError
 from orchestration.home import PROJECT, Home
+from orchestration.warehouse.connect import schema_prefix
 
 _PARTS = ("models", "macros", "seeds", "orchestration", "tests/data_tests")
 _FILES = ("dbt_project.yml", "profiles.yml")
@@ -24,7 +25,11 @@ _SUFFIXES = {".sql", ".yml", ".csv", ".py", ".txt"}
 
 def dbt_variables(home: Home, as_of: date) -> dict[str, object]:
     """What dbt is told of the run; never a secret, since it lands in the manifest."""
-    return {"as_of_date": as_of.isoformat(), "source_currencies": _currencies(home)}
+    return {
+        "as_of_date": as_of.isoformat(),
+        "source_currencies": _currencies(home),
+        "schema_prefix": schema_prefix(),
+    }
 
 
 def _currencies(home: Home) -> dict[str, str]:

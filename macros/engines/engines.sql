@@ -61,7 +61,11 @@ cast(json_object({% for name, value in pairs %}'{{ name }}', {{ value }}{% if no
 
 {% macro default__month_ends(first_date, last_date) -%}
 select last_day(month_start) as month_end
-from (select explode(sequence(date_trunc('month', {{ first_date }}), {{ last_date }}, interval 1 month)) as month_start)
+from (
+    select explode(sequence(
+        cast(date_trunc('month', {{ first_date }}) as date), cast({{ last_date }} as date), interval 1 month
+    )) as month_start
+) as months
 {%- endmacro %}
 
 {% macro duckdb__month_ends(first_date, last_date) -%}

@@ -12,7 +12,7 @@
 
 {% macro scratch(name) %}
     {{ return(api.Relation.create(
-        database=target.database, schema=var('schema_prefix', '') ~ 'identity_scratch', identifier=name, type='table'
+        database=target.get('database'), schema=var('schema_prefix') ~ 'identity_scratch', identifier=name, type='table'
     )) }}
 {% endmacro %}
 

@@ -9,7 +9,7 @@ from {{ history_relation(schema_name, table_name) }}
 
 {% macro history_relation(schema_name, table_name) %}
     {{ return(api.Relation.create(
-        database=target.database, schema=var('schema_prefix', '') ~ schema_name, identifier=table_name, type='table'
+        database=target.get('database'), schema=var('schema_prefix') ~ schema_name, identifier=table_name, type='table'
     )) }}
 {% endmacro %}
 
@@ -19,13 +19,19 @@ from {{ history_relation(schema_name, table_name) }}
    would rewrite history. #}
 {% macro prepare_history() %}
     {% if execute and flags.WHICH in ('run', 'build') %}
-        {% for schema_name, table_name, columns in [
+        {% set tables = [
             ['identity', 'identity_registry', registry_columns()],
             ['identity', 'identity_map', map_columns()],
             ['identity', 'identity_events', event_columns()],
             ['identity', 'identity_quarantine', quarantine_columns()],
             ['audiences', 'audience_memberships', membership_columns()],
         ] %}
+        {% set relations = [] %}
+        {% for schema_name, table_name, columns in tables %}
+            {% do relations.append(history_relation(schema_name, table_name)) %}
+        {% endfor %}
+        {% do finish_swaps(relations) %}
+        {% for schema_name, table_name, columns in tables %}
             {% set relation = history_relation(schema_name, table_name) %}
             {% if not adapter.get_relation(relation.database, relation.schema, relation.identifier) %}
                 {% do adapter.create_schema(relation.without_identifier()) %}

@@ -18,12 +18,12 @@ interactions as (
         source,
         revenue_amount,
         feature_json,
-        row_number() over (
+        cast(row_number() over (
             partition by
                 coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id),
                 activity
             order by occurred_at asc, interaction_id asc
-        ) as activity_occurrence
+        ) as bigint) as activity_occurrence
 
     from source_interactions
 

@@ -80,10 +80,10 @@ orders as (
         is_credit_note,
         is_revenue,
         case
-            when is_revenue and customer_id is not null then row_number() over (
+            when is_revenue and customer_id is not null then cast(row_number() over (
                 partition by customer_id, is_revenue
                 order by ordered_at asc, order_id asc
-            )
+            ) as bigint)
         end as order_number
 
     from priced

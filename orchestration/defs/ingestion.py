@@ -13,7 +13,7 @@ from orchestration.landing.declarations import Source, Table
 from orchestration.landing.load import land
 from orchestration.landing.report import TableResult
 from orchestration.lock import hold_lock
-from orchestration.warehouse.duckdb import DuckDbWarehouse
+from orchestration.warehouse.connect import open_warehouse, target
 
 LOCK_WAIT_SECONDS = 600.0
 BOOKS = (dg.AssetKey(["landing", "current_loads"]), dg.AssetKey(["landing", "loads"]))
@@ -52,14 +52,14 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
             key,
             deps=[files_key(table)],
             group_name="ingestion",
-            kinds={"duckdb"},
+            kinds={target()},
             description=table.description,
         )
         for key, table in tables.items()
     ]
     books = [
         dg.AssetSpec(
-            key, group_name="ingestion", kinds={"duckdb"}, description="The loader's own books."
+            key, group_name="ingestion", kinds={target()}, description="The loader's own books."
         )
         for key in (*BOOKS, INSTALLATION)
     ]
@@ -78,7 +78,7 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
         wanted = sorted({table.source for key, table in tables.items() if key in chosen})
         with (
             hold_lock(home, "land", LOCK_WAIT_SECONDS),
-            DuckDbWarehouse(home.warehouse) as warehouse,
+            open_warehouse(home) as warehouse,
         ):
             landed = land(home, warehouse, sources, as_of_date(), context.log.info, wanted)
             if landed.changed:

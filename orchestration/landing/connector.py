@@ -6,8 +6,13 @@ appended as one more pseudo-file. A table without a key is read whole when it ch
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestration.errors import CdpError
 from orchestration.landing.checking import Checker, Load
@@ -23,8 +28,6 @@ from orchestration.landing.readers import (
 )
 from orchestration.landing.report import FileResult, LandingReport, TableResult, note, sampled
 from orchestration.landing.store import (
-    ADDED,
-    LANDING,
     REJECTED,
     LoadRecord,
     Loads,
@@ -36,7 +39,7 @@ from orchestration.landing.store import (
     rejected_row,
     result_of,
 )
-from orchestration.warehouse.base import Warehouse, qualified, quoted
+from orchestration.warehouse.base import Warehouse
 
 _INCOMING = "connector_rows"
 
@@ -58,13 +61,13 @@ def land_source(
             "sources.yml of CDP_HOME."
         )
     for table in source.tables.values():
-        kinds = warehouse.columns(source.connector_schema, table.name)
+        exists = warehouse.columns(source.connector_schema, table.name)
         shown = f"schema:{source.connector_schema}.{table.name}"
         result = report.of(source.name, table.name)
-        if not kinds:
+        if not exists:
             report.ignored.append(f"{shown}: the tool has no such table (yet)")
             continue
-        reader = _Reader(warehouse, source.connector_schema, table, kinds)
+        reader = _Reader(warehouse, source.connector_schema, table)
         try:
             reader.prepare()
         except Refused as refusal:
@@ -80,29 +83,32 @@ def land_source(
 class _Reader:
     """The tool's table as text chunks, in an order that does not depend on storage."""
 
-    def __init__(
-        self, warehouse: Warehouse, schema: str, table: Table, kinds: dict[str, str]
-    ) -> None:
+    def __init__(self, warehouse: Warehouse, schema: str, table: Table) -> None:
         self.warehouse = warehouse
-        self.schema = schema
+        self.place = warehouse.place(schema, table.name)
         self.table = table
-        self.kinds = kinds
         self.reading = Reading()
+        self.columns = 0
         self.select = ""
 
     def prepare(self) -> None:
-        self.select = text_select(self.kinds, self.table, self.reading)
+        with _texts(self.warehouse.query(f"select * from {self.place} limit 0")) as connection:
+            described = connection.execute("describe tool_rows").fetchall()
+        self.columns = len(described)
+        kinds = {str(name): str(kind) for name, kind, *_ in described}
+        self.select = text_select(kinds, self.table, self.reading)
 
     def chunks(self) -> Iterator[Chunk]:
-        count = len(self.kinds)
-        order = ", ".join(str(position) for position in range(1, count + 1))
-        query = (
-            f"select {self.select} from {qualified(self.schema, self.table.name)} order by {order}"
-        )
+        order = ", ".join(str(position) for position in range(1, self.columns + 1))
         row = 0
-        for batch in self.warehouse.batches(query, CHUNK_ROWS):
-            yield text_chunk(batch, row, self.table)
-            row += batch.num_rows
+        for batch in self.warehouse.batches(
+            f"select * from {self.place} order by {order}", CHUNK_ROWS
+        ):
+            with _texts(pa.Table.from_batches([batch])) as connection:
+                found = connection.execute(f"select {self.select} from tool_rows").to_arrow_table()
+            for part in found.to_batches():
+                yield text_chunk(part, row, self.table)
+                row += part.num_rows
 
     def content_hash(self) -> str:
         digest = hashlib.sha256()
@@ -110,6 +116,15 @@ class _Reader:
             for values in zip(*chunk.columns.values(), chunk.extra, strict=True):
                 digest.update(repr(values).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+@contextmanager
+def _texts(rows: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own that sees the tool's rows, so that both engines spell them alike."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = true")
+        connection.register("tool_rows", rows)
+        yield connection
 
 
 @dataclass
@@ -136,14 +151,12 @@ def _land_new_rows(
     load = Load(loads.next_id(), file, now(), as_of)
     current = sorted(load_id for _, load_id in current_loads(records).values())
     known = ", ".join(map(str, current)) or "null"
-    raw = qualified(table.schema, table.name)
-    incoming = qualified(LANDING, _INCOMING)
-    names = ", ".join(quoted(name) for name in (*(c.name for c in table.columns), *ADDED))
+    raw = warehouse.place(table.schema, table.name)
+    rejected = warehouse.place(table.schema, rejected_name(table.name))
     told = {
         row[0]
         for row in warehouse.rows(
-            f"select raw_text from {qualified(table.schema, rejected_name(table.name))} "
-            f"where _load_id in ({known}) and _file like 'schema:%'"
+            f"select raw_text from {rejected} where _load_id in ({known}) and _file like 'schema:%'"
         )
     }
     outcome = _Outcome()
@@ -153,14 +166,15 @@ def _land_new_rows(
             result.sample.add(sampled(text, table))
             fresh = [fault for _, fault in checked.faults if fault.raw_text not in told]
             outcome.faults += fresh
-            warehouse.replace(LANDING, _INCOMING, checked.good)
-            new = (
-                f"from {incoming} where _content_hash not in "
-                f"(select _content_hash from {raw} where _load_id in ({known}))"
-            )
-            outcome.good += int(warehouse.rows(f"select count(*) {new}")[0][0])
-            warehouse.execute(f"insert into {raw} ({names}) select {names} {new}")
-        warehouse.execute(f"drop table if exists {incoming}")
+            with warehouse.visiting(_INCOMING, checked.good.select(["_content_hash"])):
+                new = warehouse.query(
+                    f"select distinct _content_hash from {_INCOMING} where _content_hash not in "
+                    f"(select _content_hash from {raw} where _load_id in ({known}))"
+                )
+            hashes = new["_content_hash"].combine_chunks()
+            rows = checked.good.filter(pc.is_in(checked.good["_content_hash"], hashes))
+            outcome.good += rows.num_rows
+            warehouse.append(table.schema, table.name, rows)
         if outcome.good or outcome.faults:
             digest = hashlib.sha256(file.encode()).hexdigest()
             _finish(warehouse, table, loads, load, records, digest, outcome, reader, result)

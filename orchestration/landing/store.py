@@ -11,7 +11,7 @@ from orchestration.landing.checking import Load
 from orchestration.landing.declarations import Source, Table
 from orchestration.landing.readers import Fault
 from orchestration.landing.report import FileResult
-from orchestration.warehouse.base import Warehouse, qualified
+from orchestration.warehouse.base import Warehouse
 
 LANDING = "raw_landing"
 
@@ -104,12 +104,13 @@ def arrow_rows(columns: Mapping[str, str], rows: Iterable[Mapping[str, object]])
 
 def ensure_tables(warehouse: Warehouse, declarations: Mapping[str, Source]) -> None:
     """Every declared raw table exists, empty where a company has no such source."""
+    warehouse.recover()
     warehouse.ensure_table(LANDING, "loads", LOADS)
     warehouse.ensure_table(LANDING, "current_loads", CURRENT)
     warehouse.ensure_table(
         "raw_cdp", "installation", {"salt": "varchar", "created_at": "timestamp"}
     )
-    if not warehouse.rows("select 1 from raw_cdp.installation"):
+    if not warehouse.rows(f"select 1 from {warehouse.place('raw_cdp', 'installation')}"):
         # Made once: every customer_id ever issued depends on it.
         warehouse.append(
             "raw_cdp",
@@ -138,7 +139,7 @@ class Loads:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
-        found = warehouse.rows(f"select max(load_id) from {qualified(LANDING, 'loads')}")
+        found = warehouse.rows(f"select max(load_id) from {warehouse.place(LANDING, 'loads')}")
         self.last_id = int(found[0][0] or 0)
 
     def next_id(self) -> int:
@@ -148,7 +149,7 @@ class Loads:
     def of_table(self, source: str, table: str) -> list[LoadRecord]:
         """All records of a table, oldest first."""
         rows = self.warehouse.rows(
-            f"select {', '.join(LOADS)} from {qualified(LANDING, 'loads')} "
+            f"select {', '.join(LOADS)} from {self.warehouse.place(LANDING, 'loads')} "
             "where source = ? and table_name = ? order by load_id",
             [source, table],
         )
@@ -162,16 +163,14 @@ class Loads:
         self, source: str, table: str, current: Mapping[str, tuple[str, int]]
     ) -> None:
         """Rewrite a table's current loads; call within a transaction."""
-        self.warehouse.execute(
-            f"delete from {qualified(LANDING, 'current_loads')} "
-            "where source = ? and table_name = ?",
+        others = self.warehouse.rows(
+            f"select {', '.join(CURRENT)} from {self.warehouse.place(LANDING, 'current_loads')} "
+            "where not (source = ? and table_name = ?)",
             [source, table],
         )
-        rows = [
-            {"source": source, "table_name": table, "file": file, "load_id": load_id}
-            for file, load_id in sorted(current.values())
-        ]
-        self.warehouse.append(LANDING, "current_loads", arrow_rows(CURRENT, rows))
+        kept = [*others, *((source, table, *each) for each in current.values())]
+        rows = [dict(zip(CURRENT, row, strict=True)) for row in sorted(kept)]
+        self.warehouse.replace(LANDING, "current_loads", arrow_rows(CURRENT, rows))
 
 
 def current_loads(records: Iterable[LoadRecord]) -> dict[str, tuple[str, int]]:
@@ -206,7 +205,7 @@ def count_duplicates(
     if not table.key or not fresh_list:
         return {}
     other_list = ", ".join(map(str, others)) or "null"
-    raw = qualified(table.schema, table.name)
+    raw = warehouse.place(table.schema, table.name)
     rows = warehouse.rows(
         f"""
         with fresh as (

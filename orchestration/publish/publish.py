@@ -2,13 +2,17 @@
 
 `cdp.duckdb` is for BI and pages: personal data masked or hashed by the tags of the models'
 YAML. `private.duckdb` (mode 0600) is what syncs and lookups read. Both hold tables, never
-views: a view names the file it was made in. Each is written beside the old one, synced to
-disk and put in its place with one rename, so a reader has the old file or the new one.
+views: a view names the file it was made in. The engine that holds the warehouse hands its
+tables over as Parquet, so the files are the same whichever it is. Each is written beside the
+old one, synced to disk and put in its place with one rename, so a reader has the old file or
+the new one.
 """
 
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,9 +25,14 @@ import duckdb
 from orchestration.build_state import is_unfinished
 from orchestration.errors import CdpError
 from orchestration.home import Home, read_secret
+from orchestration.warehouse.connect import open_warehouse, target
 
 MASKED_LAYERS = ("identity", "profile", "metrics", "audiences", "reporting")
 PRIVATE_LAYERS = (*MASKED_LAYERS, "activation")
+# The seed that names audiences, for the tables of the convention.
+AUDIENCES = ("seeds", "audiences")
+PROGRESS_EVERY = 10
+EXPORTS = ".exports-"
 
 
 @dataclass(frozen=True)
@@ -113,32 +122,57 @@ def publish(
     publication = Publication(uuid.uuid4().hex, as_of, code_hash, {})
     rows: dict[str, int] = {}
     home.published.mkdir(parents=True, exist_ok=True)
+    for left_over in home.published.glob(f"{EXPORTS}*"):
+        shutil.rmtree(left_over)
     files = (
         (home.private_file, PRIVATE_LAYERS, False, 0o600),
         (home.cdp_file, MASKED_LAYERS, True, 0o644),
     )
     made: list[tuple[Path, Path]] = []
-    for target, layers, masked, mode in files:
-        new = target.with_name(f".{target.name}.new")
-        new.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_WRONLY | os.O_CREAT, mode))
-        new.unlink()
-        chosen = [table for table in tables if table.layer in layers]
-        previous_umask = os.umask(0o777 & ~mode)
-        try:
-            _write(home, new, chosen, masked, pepper, publication, code_hash, rows)
-        finally:
-            os.umask(previous_umask)
-        new.chmod(mode)
-        progress(f"{target.name}: {len(chosen)} tables")
-        made.append((new, target))
-    for new, target in made:
-        _swap(new, target)
+    # Beside the files, and as private as the most private of them.
+    with tempfile.TemporaryDirectory(dir=home.published, prefix=EXPORTS) as folder:
+        exports = Path(folder)
+        _export(home, tables, exports, progress)
+        for file, layers, masked, mode in files:
+            new = file.with_name(f".{file.name}.new")
+            new.unlink(missing_ok=True)
+            chosen = [table for table in tables if table.layer in layers]
+            previous_umask = os.umask(0o777 & ~mode)
+            try:
+                _write(exports, new, chosen, masked, pepper, publication, code_hash, rows)
+            finally:
+                os.umask(previous_umask)
+            new.chmod(mode)
+            progress(f"{file.name}: {len(chosen)} tables")
+            made.append((new, file))
+    for new, file in made:
+        _swap(new, file)
     return replace(publication, rows=rows)
 
 
+def _export(
+    home: Home, tables: list[PublishedTable], folder: Path, progress: Callable[[str], None]
+) -> None:
+    """One Parquet file for each table, written by the engine that holds it."""
+    names = [*((table.layer, table.name) for table in tables), AUDIENCES]
+    with open_warehouse(home, read_only=True) as warehouse:
+        for number, (layer, name) in enumerate(names, start=1):
+            place = warehouse.place(layer, name)
+            warehouse.export_parquet(f"select * from {place}", _export_path(folder, layer, name))
+            if number % PROGRESS_EVERY == 0:
+                progress(f"{number} of {len(names)} tables read")
+
+
+def _export_path(folder: Path, layer: str, name: str) -> Path:
+    return folder / f"{layer}.{name}.parquet"
+
+
+def _exported(folder: Path, layer: str, name: str) -> str:
+    return f"read_parquet({_literal(str(_export_path(folder, layer, name)))})"
+
+
 def _write(
-    home: Home,
+    exports: Path,
     new: Path,
     tables: list[PublishedTable],
     masked: bool,
@@ -152,19 +186,13 @@ def _write(
         connection.execute("set timezone = 'UTC'")
         # A variable, not a literal: an error quotes the statement.
         connection.execute("set variable pepper = ?", [pepper])
-        connection.execute(f"attach {_literal(str(home.warehouse))} as warehouse (read_only)")
         connection.execute(f"attach {_literal(str(new))} as published")
-        # The models' views name their tables by the warehouse's catalog, as in the build.
-        connection.execute("use warehouse")
         for layer in sorted({table.layer for table in tables}):
             connection.execute(f'create schema published."{layer}"')
         for table in tables:
-            columns = [
-                row[0]
-                for row in connection.execute(
-                    f'describe warehouse."{table.layer}"."{table.name}"'
-                ).fetchall()
-            ]
+            exported = _exported(exports, table.layer, table.name)
+            described = connection.execute(f"describe select * from {exported}").fetchall()
+            columns = [row[0] for row in described]
             unknown = sorted(set(columns) - table.columns)
             if masked and unknown:
                 raise CdpError(
@@ -179,13 +207,13 @@ def _write(
             )
             connection.execute(
                 f'create table published."{table.layer}"."{table.name}" as '
-                f'select {selected} from warehouse."{table.layer}"."{table.name}"'
+                f"select {selected} from {exported}"
             )
             counted = connection.execute(
                 f'select count(*) from published."{table.layer}"."{table.name}"'
             ).fetchone()
             rows[f"{table.layer}.{table.name}"] = counted[0] if counted else 0
-        _write_audience_convention(connection)
+        _write_audience_convention(connection, exports)
         connection.execute("create schema published.publication")
         connection.execute(
             "create table published.publication.info as select "
@@ -198,23 +226,25 @@ def _write(
                 code_hash,
             ],
         )
-        connection.execute("use memory")
         connection.execute("detach published")
     finally:
         connection.close()
 
 
-def _write_audience_convention(connection: duckdb.DuckDBPyConnection) -> None:
+def _write_audience_convention(connection: duckdb.DuckDBPyConnection, exports: Path) -> None:
     """The three tables that tools for warehouse-managed audiences read as they are."""
+    audiences = _exported(exports, *AUDIENCES)
+    customers = _exported(exports, "profile", "customers")
+    memberships = _exported(exports, "audiences", "audience_memberships")
     for statement in (
         "create schema published.warehouse_audiences",
         "create table published.warehouse_audiences.audiences as "
-        "select audience as id, audience_name as name from warehouse.seeds.audiences order by 1",
+        f"select audience as id, audience_name as name from {audiences} order by 1",
         "create table published.warehouse_audiences.people as "
-        "select customer_id as id from warehouse.profile.customers order by 1",
+        f"select customer_id as id from {customers} order by 1",
         "create table published.warehouse_audiences.audience_memberships as "
         "select customer_id as person_id, audience as audience_id "
-        "from warehouse.audiences.audience_memberships where is_current order by 1, 2",
+        f"from {memberships} where is_current order by 1, 2",
     ):
         connection.execute(statement)
 
@@ -232,19 +262,16 @@ def _swap(new: Path, target: Path) -> None:
 
 def built_as_of(home: Home) -> date:
     """The day that the warehouse as it stands was built for."""
-    if not home.warehouse.exists():
+    if target() == "duckdb" and not home.warehouse.exists():
         raise CdpError("There is no warehouse yet: run `cdp run` first.")
-    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
-        try:
-            row = connection.execute(
-                "select max(built_as_of) from identity.identity_registry"
-            ).fetchone()
-        except duckdb.CatalogException:
-            row = None
-    if row is None or row[0] is None:
+    with open_warehouse(home, read_only=True) as warehouse:
+        rows: list[tuple[date | None]] = []
+        if warehouse.columns("identity", "identity_registry"):
+            registry = warehouse.place("identity", "identity_registry")
+            rows = warehouse.rows(f"select max(built_as_of) from {registry}")
+    if not rows or rows[0][0] is None:
         raise CdpError("The warehouse holds no finished build yet: run `cdp run` first.")
-    found: date = row[0]
-    return found
+    return rows[0][0]
 
 
 def _checked_pepper(home: Home) -> str:

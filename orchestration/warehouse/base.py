@@ -3,38 +3,34 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier; declared names may be words such as `order`."""
+    """A name as an identifier of DuckDB's SQL; declared names may be words such as `order`."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def qualified(schema: str, table: str) -> str:
-    """`"schema"."table"`."""
-    return f"{quoted(schema)}.{quoted(table)}"
-
-
 class Warehouse(Protocol):
-    """What landing, matching and prediction need; data crosses it as Arrow or Parquet.
+    """What landing, matching, prediction and publishing need of an engine.
 
-    Statements given to it stay within the SQL that every engine takes, so that a Spark side
-    needs these methods and nothing else.
+    Rows cross it as Arrow or Parquet. Queries given to it name tables by `place` and stay
+    within the SQL that both engines take. It is a context manager that closes itself.
     """
 
     engine: str
 
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
-        """Run a statement for its effect."""
+    def place(self, schema: str, table: str) -> str:
+        """A table's name as this engine's SQL spells it."""
 
-    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """A small answer as tuples."""
+    def rows(self, query: str, parameters: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
+        """A small answer as tuples; each `?` stands for a parameter."""
 
-    def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        """An answer as an Arrow table."""
+    def query(self, query: str) -> pa.Table:
+        """An answer as an Arrow table, times in UTC."""
 
     def batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:
         """A large committed answer in batches; other statements may run between them."""
@@ -43,10 +39,13 @@ class Warehouse(Protocol):
         """Append rows; columns are matched by name and absent ones stay null."""
 
     def replace(self, schema: str, table: str, data: pa.Table) -> None:
-        """Make the table anew from the rows."""
+        """Put the rows in the place of all that a table held."""
+
+    def visiting(self, name: str, data: pa.Table) -> AbstractContextManager[None]:
+        """Rows that queries of this connection may read by a bare name, for a block."""
 
     def export_parquet(self, query: str, path: Path) -> None:
-        """Write an answer to one Parquet file."""
+        """Write an answer to one Parquet file, times in UTC without a zone."""
 
     def columns(self, schema: str, table: str) -> dict[str, str]:
         """Column names and types in order; empty where the table does not exist."""
@@ -54,5 +53,23 @@ class Warehouse(Protocol):
     def ensure_table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:
         """Create the table, or add the columns it lacks; never drops or retypes one."""
 
+    def recover(self) -> None:
+        """Finish or undo what a transaction that died left; the caller holds the home's lock."""
+
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing for the statements within."""
+        """All or nothing for the appends and replacements within.
+
+        Appended rows may be read within it, replaced ones only after it.
+        """
+
+    def close(self) -> None:
+        """Let go of the engine."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

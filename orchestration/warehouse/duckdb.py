@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.errors import LockHeld
-from orchestration.warehouse.base import qualified, quoted
+from orchestration.warehouse.base import quoted
 
 _INCOMING = "incoming_rows"
 
@@ -49,14 +49,18 @@ class DuckDbWarehouse:
         """Close the file; another process may open it afterwards."""
         self.connection.close()
 
+    def place(self, schema: str, table: str) -> str:
+        return f"{quoted(schema)}.{quoted(table)}"
+
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement of DuckDB's own for its effect."""
         self.connection.execute(statement, parameters or None)
 
-    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, parameters: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
         return self.connection.execute(query, parameters or None).fetchall()
 
-    def query(self, query: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        return self.connection.execute(query, parameters or None).to_arrow_table()
+    def query(self, query: str) -> pa.Table:
+        return self.connection.execute(query).to_arrow_table()
 
     def batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:
         cursor = self.connection.cursor()
@@ -69,17 +73,14 @@ class DuckDbWarehouse:
     def append(self, schema: str, table: str, data: pa.Table) -> None:
         if data.num_rows == 0:
             return
-        with self._incoming(data):
+        with self.visiting(_INCOMING, data):
             self.connection.execute(
-                f"insert into {qualified(schema, table)} by name select * from {_INCOMING}"
+                f"insert into {self.place(schema, table)} by name select * from {_INCOMING}"
             )
 
     def replace(self, schema: str, table: str, data: pa.Table) -> None:
-        self.connection.execute(f"create schema if not exists {quoted(schema)}")
-        with self._incoming(data):
-            self.connection.execute(
-                f"create or replace table {qualified(schema, table)} as select * from {_INCOMING}"
-            )
+        self.connection.execute(f"delete from {self.place(schema, table)}")
+        self.append(schema, table, data)
 
     def export_parquet(self, query: str, path: Path) -> None:
         escaped = str(path).replace("'", "''")
@@ -96,7 +97,7 @@ class DuckDbWarehouse:
 
     def ensure_table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
-        place = qualified(schema, table)
+        place = self.place(schema, table)
         self.connection.execute(f"create schema if not exists {quoted(schema)}")
         self.connection.execute(f"create table if not exists {place} ({listed})")
         described = self.connection.execute(f"describe {place}").fetchall()
@@ -104,6 +105,9 @@ class DuckDbWarehouse:
         for name, kind in columns.items():
             if name.lower() not in existing:
                 self.connection.execute(f"alter table {place} add column {quoted(name)} {kind}")
+
+    def recover(self) -> None:
+        """Nothing to do: DuckDB's own log does it when the file is opened."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -116,9 +120,9 @@ class DuckDbWarehouse:
         self.connection.execute("commit")
 
     @contextmanager
-    def _incoming(self, data: pa.Table) -> Iterator[None]:
-        self.connection.register(_INCOMING, data)
+    def visiting(self, name: str, data: pa.Table) -> Iterator[None]:
+        self.connection.register(name, data)
         try:
             yield
         finally:
-            self.connection.unregister(_INCOMING)
+            self.connection.unregister(name)

@@ -1,0 +1,90 @@
+{# How a table takes its next state.
+
+   DuckDB replaces a table within a transaction, which its adapter does. On Spark it depends on
+   what the format can do (`+file_format`, CDP_SPARK_FORMAT):
+
+   - a history table (one with a `unique_key`) in Delta or Iceberg is merged: rows that differ
+     are rewritten, rows that are gone are deleted, the rest of its files stay;
+   - any other table in Delta or Iceberg is replaced by one statement;
+   - Parquet has neither: the next state is written beside the table and swapped in. A build
+     that ends between the two leaves the next state whole; `finish_swaps` puts it in place. #}
+
+{% macro table_strategy(file_format, unique_key, exists) %}
+    {% if file_format in ('delta', 'iceberg') %}
+        {{ return('merge' if unique_key and exists else 'replace') }}
+    {% elif file_format in ('parquet', 'orc') %}
+        {{ return('swap') }}
+    {% endif %}
+    {{ exceptions.raise_compiler_error(
+        "CDP_SPARK_FORMAT is " ~ file_format ~ "; choose delta, iceberg, parquet or orc."
+    ) }}
+{% endmacro %}
+
+
+{# Makes the target equal to the query by rewriting what differs. #}
+{% macro merge_statement(target_relation, query, unique_key) -%}
+merge into {{ target_relation }} as target
+using (
+{{ query }}
+) as source
+on {% for column in unique_key %}{{ 'and ' if not loop.first }}target.{{ column }} <=> source.{{ column }} {% endfor %}
+when matched then update set *
+when not matched then insert *
+when not matched by source then delete
+{%- endmacro %}
+
+
+{% macro next_relation(relation) %}
+    {{ return(relation.incorporate(path={'identifier': relation.identifier ~ '__next'}, type='table')) }}
+{% endmacro %}
+
+
+{% materialization table, adapter='spark', supported_languages=['sql'] %}
+    {% set target_relation = this.incorporate(type='table') %}
+    {% set existing = load_cached_relation(this) %}
+    {% set is_table = existing is not none and existing.type == 'table' %}
+    {% set unique_key = config.get('unique_key') %}
+    {% set strategy = table_strategy(config.get('file_format'), unique_key, is_table) %}
+
+    {{ run_hooks(pre_hooks) }}
+
+    {% if strategy == 'merge' %}
+        {% call statement('main') %}{{ merge_statement(target_relation, compiled_code, unique_key) }}{% endcall %}
+    {% elif strategy == 'replace' %}
+        {% if existing is not none and not is_table %}{% do adapter.drop_relation(existing) %}{% endif %}
+        {% call statement('main') %}{{ create_table_as(False, target_relation, compiled_code) }}{% endcall %}
+    {% else %}
+        {% set next = next_relation(target_relation) %}
+        {% do adapter.drop_relation(next) %}
+        {% call statement('main') %}{{ create_table_as(False, next, compiled_code) }}{% endcall %}
+        {% do swap_in(next, existing, target_relation) %}
+    {% endif %}
+
+    {% do persist_docs(target_relation, model) %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
+
+
+{% macro swap_in(next, existing, target_relation) %}
+    {% if existing is not none %}{% do adapter.drop_relation(existing) %}{% endif %}
+    {% do adapter.rename_relation(next, target_relation) %}
+{% endmacro %}
+
+
+{# A history table whose swap was cut short is put in its place; nothing else knows its rows. #}
+{% macro finish_swaps(relations) %}
+    {{ return(adapter.dispatch('finish_swaps', 'cdp')(relations)) }}
+{% endmacro %}
+
+{% macro default__finish_swaps(relations) %}{% endmacro %}
+
+{% macro spark__finish_swaps(relations) %}
+    {% for relation in relations %}
+        {% set next = adapter.get_relation(none, relation.schema, relation.identifier ~ '__next') %}
+        {% if next and not adapter.get_relation(none, relation.schema, relation.identifier) %}
+            {% do log("Putting " ~ relation ~ " in its place: the last build ended while swapping it.", info=True) %}
+            {% do adapter.rename_relation(next, relation) %}
+        {% endif %}
+    {% endfor %}
+{% endmacro %}

@@ -1,0 +1,412 @@
+"""The warehouse on a Spark cluster: statements over its Thrift server, rows as Parquet files.
+
+Spark has no transaction over several tables, and on Parquet no delete. Rows are therefore
+written as files of their own into a table's folder, named by the transaction that wrote them,
+and a journal beside the tables says what a landing that died had meant: an open one is undone
+by removing its files, a committed one is finished. A journal is one small object, so this
+holds on every storage that replaces a single object at once.
+"""
+
+import json
+import posixpath
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as fs
+import pyarrow.parquet as pq
+
+from orchestration.errors import CdpError
+
+JOURNALS = "_transactions"
+EXPORTS = "_exports"
+VISITORS = "_visitors"
+RAW = "raw_"
+# As in profiles.yml; and times in files as every reader knows them.
+SESSION = {
+    "set:spark.sql.session.timeZone": "UTC",
+    "set:spark.sql.ansi.enabled": "true",
+    "set:spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+_SIMPLE = {
+    "string": pa.string(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+
+
+@dataclass
+class _Transaction:
+    """The files that a transaction wrote, and what is to take whose place when it ends."""
+
+    name: str
+    files: int = 0
+    replacements: list[tuple[str, str]] = field(default_factory=list)
+
+    def next_file(self) -> str:
+        self.files += 1
+        return f"{self.name}-{self.files:06d}.parquet"
+
+
+def storage_of(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system and the folder in it that a URI names, as all workers see it."""
+    for spelling in ("s3a://", "s3n://"):
+        uri = uri.replace(spelling, "s3://", 1) if uri.startswith(spelling) else uri
+    try:
+        system, root = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CdpError(
+            f"CDP_SPARK_STORAGE is {uri!r}; give a URI that this machine and all workers see, "
+            "for example file:///mnt/shared/cdp or s3://bucket/cdp."
+        ) from error
+    return system, root.rstrip("/")
+
+
+class SparkWarehouse:
+    """A session of a Thrift server; use it as a context manager."""
+
+    engine = "spark"
+
+    def __init__(self, host: str, port: int, storage: str, prefix: str = "") -> None:
+        self.host = host
+        self.port = port
+        self.prefix = prefix
+        self.uri = storage.rstrip("/")
+        self.files, self.root = storage_of(storage)
+        self._transaction: _Transaction | None = None
+        self._stale: set[str] = set()
+        self._known: dict[str, set[str]] = {}
+        self._described: dict[tuple[str, str], dict[str, str]] = {}
+        self.connection = self._connect()
+
+    def _connect(self) -> Any:
+        try:
+            from pyhive import hive
+            from thrift.transport.TTransport import TTransportException
+        except ImportError as error:
+            raise CdpError("The Spark side is not installed: `pip install '.[spark]'`.") from error
+        try:
+            return hive.connect(self.host, self.port, username="cdp", configuration=dict(SESSION))
+        except (TTransportException, OSError) as error:
+            raise CdpError(
+                f"No Spark Thrift server answers on {self.host}:{self.port}. Start one "
+                "(`cdp spark up` for one on this machine), or set CDP_SPARK_HOST and "
+                "CDP_SPARK_PORT."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def place(self, schema: str, table: str) -> str:
+        return f"{_quoted(self.prefix + schema)}.{_quoted(table)}"
+
+    # Statements -----------------------------------------------------------------------------
+
+    def execute(self, statement: str) -> None:
+        """Run a statement of Spark's own for its effect."""
+        self._run(statement).close()
+
+    def _run(self, statement: str) -> Any:
+        from pyhive import exc
+
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(statement)
+        except exc.OperationalError as error:
+            status = getattr(error.args[0], "status", None) if error.args else None
+            told = getattr(status, "errorMessage", None) or str(error)
+            raise CdpError(f"Spark refused a statement: {_first_lines(told)}") from error
+        return cursor
+
+    def rows(self, query: str, parameters: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
+        self._refresh()
+        cursor = self._run(_bound(query, parameters))
+        try:
+            return [tuple(row) for row in cursor.fetchall()]
+        finally:
+            cursor.close()
+
+    def query(self, query: str) -> pa.Table:
+        with self._exported(query) as answer:
+            return answer.to_table()
+
+    def batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:
+        with self._exported(query) as answer:
+            yield from answer.to_batches(batch_size=size)
+
+    def export_parquet(self, query: str, path: Path) -> None:
+        with self._exported(query) as answer:
+            schema = pa.schema(
+                [
+                    # A decimal or text as it is; a point in time as UTC without a zone.
+                    pa.field(each.name, pa.timestamp("us"))
+                    if pa.types.is_timestamp(each.type)
+                    else pa.field(each.name, each.type)
+                    for each in answer.schema
+                ]
+            )
+            with pq.ParquetWriter(path, schema) as writer:
+                for batch in answer.to_batches():
+                    writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+
+    @contextmanager
+    def _exported(self, query: str) -> Iterator[ds.Dataset]:
+        """An answer as the Parquet files that the workers wrote, removed after the block."""
+        self._refresh()
+        name = f"{EXPORTS}/{uuid.uuid4().hex}"
+        self.execute(
+            f"insert overwrite directory {_text(f'{self.uri}/{name}')} using parquet {query}"
+        )
+        folder = posixpath.join(self.root, name)
+        try:
+            yield ds.dataset(folder, filesystem=self.files, format="parquet")
+        finally:
+            self.files.delete_dir(folder)
+
+    # Rows -----------------------------------------------------------------------------------
+
+    def append(self, schema: str, table: str, data: pa.Table) -> None:
+        if data.num_rows == 0:
+            return
+        if self._transaction is None:
+            with self.transaction():
+                self.append(schema, table, data)
+            return
+        self._write(schema, table, self._transaction.next_file(), data)
+        self._stale.add(self.place(schema, table))
+
+    def replace(self, schema: str, table: str, data: pa.Table) -> None:
+        if self._transaction is None:
+            with self.transaction():
+                self.replace(schema, table, data)
+            return
+        name = self._transaction.next_file()
+        # Readers pass over names that begin with an underscore.
+        self._write(schema, table, f"_{name}", data)
+        self._transaction.replacements.append((self._folder(schema, table), name))
+        self._stale.add(self.place(schema, table))
+
+    def _write(self, schema: str, table: str, name: str, data: pa.Table) -> None:
+        kinds = self.columns(schema, table)
+        wanted = pa.schema([(column, _arrow(kind)) for column, kind in kinds.items()])
+        arrays = [
+            data[each.name].cast(each.type)
+            if each.name in data.column_names
+            else pa.nulls(data.num_rows, each.type)
+            for each in wanted
+        ]
+        folder = self._folder(schema, table)
+        self.files.create_dir(folder, recursive=True)
+        hidden = posixpath.join(folder, f"._{name}.writing")
+        pq.write_table(pa.Table.from_arrays(arrays, schema=wanted), hidden, filesystem=self.files)
+        self.files.move(hidden, posixpath.join(folder, name))
+
+    def _folder(self, schema: str, table: str) -> str:
+        return posixpath.join(self.root, self.prefix + schema, table)
+
+    @contextmanager
+    def visiting(self, name: str, data: pa.Table) -> Iterator[None]:
+        folder = f"{VISITORS}/{uuid.uuid4().hex}"
+        path = posixpath.join(self.root, folder)
+        self.files.create_dir(path, recursive=True)
+        try:
+            file = posixpath.join(path, "rows.parquet")
+            pq.write_table(data, file, filesystem=self.files)
+            self.execute(
+                f"create or replace temporary view {_quoted(name)} using parquet "
+                f"options (path {_text(f'{self.uri}/{folder}')})"
+            )
+            yield
+        finally:
+            self.execute(f"drop view if exists {_quoted(name)}")
+            self.files.delete_dir(path)
+
+    # Tables ---------------------------------------------------------------------------------
+
+    def _tables(self, schema: str) -> set[str]:
+        """The tables of a schema; empty where there is no such schema. Asked for once."""
+        if schema not in self._known:
+            name = self.prefix + schema
+            exists = self.rows(f"show schemas like {_text(name)}")
+            found = self.rows(f"show tables in {_quoted(name)}") if exists else []
+            self._known[schema] = {str(row[1]) for row in found}
+        return self._known[schema]
+
+    def columns(self, schema: str, table: str) -> dict[str, str]:
+        if (schema, table) in self._described:
+            return self._described[schema, table]
+        if table.lower() not in self._tables(schema):
+            return {}
+        described = self.rows(f"describe table {self.place(schema, table)}")
+        names = {}
+        for name, kind, *_ in described:
+            if not name or name.startswith("#"):
+                break
+            names[str(name)] = str(kind)
+        self._described[schema, table] = names
+        return names
+
+    def ensure_table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:
+        wanted = {name: _spelt(kind) for name, kind in columns.items()}
+        place = self.place(schema, table)
+        if table.lower() not in self._tables(schema):
+            folder = f"{self.uri}/{self.prefix}{schema}"
+            self.execute(
+                f"create schema if not exists {_quoted(self.prefix + schema)} "
+                f"location {_text(folder)}"
+            )
+            listed = ", ".join(f"{_quoted(name)} {kind}" for name, kind in wanted.items())
+            self.execute(f"create table if not exists {place} ({listed}) using parquet")
+            self._known[schema].add(table.lower())
+            self._described[schema, table] = wanted
+            return
+        existing = {name.lower() for name in self.columns(schema, table)}
+        added = {name: kind for name, kind in wanted.items() if name.lower() not in existing}
+        if added:
+            listed = ", ".join(f"{_quoted(name)} {kind}" for name, kind in added.items())
+            self.execute(f"alter table {place} add columns ({listed})")
+            self._described.pop((schema, table), None)
+
+    def _refresh(self) -> None:
+        """Tell this session of the files that were put into tables since it last read them."""
+        stale, self._stale = sorted(self._stale), set()
+        for place in stale:
+            self.execute(f"refresh table {place}")
+
+    # Transactions ---------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        for info in self._listed(JOURNALS):
+            with self.files.open_input_stream(info.path) as stream:
+                told = json.loads(stream.read() or b"{}")
+            name = posixpath.basename(info.path)
+            if told.get("state") == "committed":
+                self._put_in_place(told["replacements"])
+            else:
+                self._undo(name)
+            self.files.delete_file(info.path)
+        for name in (EXPORTS, VISITORS):
+            if self._listed(name):
+                self.files.delete_dir_contents(posixpath.join(self.root, name))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._transaction is not None:
+            raise RuntimeError("a transaction within a transaction")
+        self._transaction = transaction = _Transaction(uuid.uuid4().hex)
+        self._journal(transaction.name, {"state": "open"})
+        try:
+            yield
+        except BaseException:
+            self._transaction = None
+            self._undo(transaction.name)
+            self._end(transaction.name)
+            raise
+        self._transaction = None
+        if transaction.replacements:
+            committed = {"state": "committed", "replacements": transaction.replacements}
+            self._journal(transaction.name, committed)
+            self._put_in_place(transaction.replacements)
+        self._end(transaction.name)
+
+    def _journal(self, name: str, told: Mapping[str, Any]) -> None:
+        folder = posixpath.join(self.root, JOURNALS)
+        self.files.create_dir(folder, recursive=True)
+        written = posixpath.join(self.root, f"{JOURNALS}.{name}")
+        with self.files.open_output_stream(written) as stream:
+            stream.write(json.dumps(told).encode())
+        self.files.move(written, posixpath.join(folder, name))
+
+    def _end(self, name: str) -> None:
+        self.files.delete_file(posixpath.join(self.root, JOURNALS, name))
+
+    def _put_in_place(self, replacements: Sequence[Sequence[str]]) -> None:
+        """Make each new file its table's only one; done twice it changes nothing more."""
+        for folder, name in replacements:
+            hidden = posixpath.join(folder, f"_{name}")
+            if self.files.get_file_info(hidden).type == fs.FileType.File:
+                for info in self.files.get_file_info(fs.FileSelector(folder)):
+                    if info.path != hidden:
+                        self.files.delete_file(info.path)
+                self.files.move(hidden, posixpath.join(folder, name))
+
+    def _undo(self, name: str) -> None:
+        """Remove every file that a transaction wrote into raw tables."""
+        for schema in self._listed(""):
+            if not posixpath.basename(schema.path).startswith(self.prefix + RAW):
+                continue
+            selector = fs.FileSelector(schema.path, recursive=True)
+            for info in self.files.get_file_info(selector):
+                if info.type == fs.FileType.File and name in posixpath.basename(info.path):
+                    self.files.delete_file(info.path)
+                    table = posixpath.basename(posixpath.dirname(info.path))
+                    self._stale.add(f"{_quoted(posixpath.basename(schema.path))}.{_quoted(table)}")
+
+    def _listed(self, name: str) -> list[fs.FileInfo]:
+        folder = posixpath.join(self.root, name) if name else self.root
+        found: list[fs.FileInfo] = self.files.get_file_info(
+            fs.FileSelector(folder, allow_not_found=True)
+        )
+        return found
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _text(value: str) -> str:
+    """A value as a literal of Spark's SQL, where a backslash is a sign of its own."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _bound(query: str, parameters: Sequence[str | int]) -> str:
+    """The query with its parameters in their places: the Thrift client has no binding."""
+    parts = query.split("?")
+    if len(parts) != len(parameters) + 1:
+        raise ValueError(f"{len(parts) - 1} places for {len(parameters)} parameters")
+    literals = [str(each) if isinstance(each, int) else _text(each) for each in parameters]
+    return parts[0] + "".join(
+        literal + part for literal, part in zip(literals, parts[1:], strict=True)
+    )
+
+
+def _spelt(kind: str) -> str:
+    """A declared type as Spark names it."""
+    return "string" if kind.lower() in ("varchar", "string") else kind.lower().replace(" ", "")
+
+
+def _arrow(kind: str) -> pa.DataType:
+    kind = _spelt(kind)
+    if kind in _SIMPLE:
+        return _SIMPLE[kind]
+    if kind.startswith("decimal("):
+        precision, _, scale = kind[len("decimal(") : -1].partition(",")
+        return pa.decimal128(int(precision), int(scale or 0))
+    raise CdpError(f"No Arrow type stands for Spark's {kind}.")
+
+
+def _first_lines(told: str, count: int = 3) -> str:
+    """The words of an error without Java's stack."""
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    told_lines = [line for line in lines if not line.startswith("at ")][:count]
+    return " ".join(told_lines)[:1500]
