@@ -399,6 +399,71 @@ def sync_status(names: tuple[str, ...], json_: bool) -> None:
         _rows("Syncs", rows)
 
 
+@main.group()
+def spark() -> None:
+    """A Spark cluster on this machine's loopback, to try and to test on.
+
+    A cluster of your own is reached by CDP_TARGET=spark, CDP_SPARK_HOST, CDP_SPARK_PORT and
+    CDP_SPARK_STORAGE; docs/scaling.md tells of both.
+    """
+
+
+@contextmanager
+def _local_cluster() -> Iterator[Any]:
+    """The cluster in this home's folder; it is stopped however the block ends."""
+    import signal
+
+    from orchestration.warehouse.cluster import ClusterSettings, LocalCluster
+
+    home = this_home().ensure()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_FAULT))
+    settings = ClusterSettings.from_environment()
+    cluster = LocalCluster(home.root / "cluster", home.root / "storage", settings, say)
+    with cluster:
+        yield cluster
+        say("stopping Spark …")
+
+
+@spark.command("up")
+def spark_up() -> None:
+    """Start master, workers and Thrift server, and keep them until Ctrl-C.
+
+    \b
+    Settings: CDP_SPARK_PORT, CDP_SPARK_MASTER_PORT, CDP_SPARK_UI_PORT, CDP_SPARK_WORKERS,
+    CDP_SPARK_WORKER_CORES, CDP_SPARK_WORKER_MEMORY, CDP_SPARK_DRIVER_MEMORY,
+    CDP_SPARK_SHUFFLE_PARTITIONS
+    """
+    import time
+
+    with _local_cluster() as cluster:
+        for name, value in cluster.environment.items():
+            out.print(f"export {name}={value}", markup=False)
+        say("Ctrl-C stops it.")
+        try:
+            while cluster.is_running:
+                time.sleep(1)
+        except KeyboardInterrupt:
+            return
+        raise CdpError(f"A process of Spark ended; its log is in {cluster.folder / 'logs'}.")
+
+
+@spark.command("run", context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def spark_run(command: tuple[str, ...]) -> None:
+    """Start a cluster, run one `cdp` COMMAND on it, stop it: `cdp spark run demo`."""
+    import subprocess
+
+    with _local_cluster() as cluster:
+        environment = {
+            **os.environ,
+            **cluster.environment,
+            "CDP_HOME": str(this_home().root),
+        }
+        arguments = [sys.executable, "-m", "orchestration.cli", *command]
+        ended = subprocess.run(arguments, env=environment, check=False)
+    sys.exit(ended.returncode)
+
+
 @main.command("publish")
 @wait
 def publish_command(wait_seconds: float) -> None:

@@ -14,6 +14,7 @@ from orchestration.lock import hold_lock
 from orchestration.syncs.connections import load_connections
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
+from orchestration.warehouse.connect import open_warehouse, spark_settings, target
 
 KEYS = ("CDP_ID_PEPPER", "CDP_LEDGER_KEY")
 PINNED = {"dbt-core": "1.11", "dbt-duckdb": "1.11.1", "dagster": "1.13", "duckdb": "1.5.5"}
@@ -36,6 +37,7 @@ def examine(home: Home) -> list[Finding]:
         *_home(home),
         *_keys(home),
         *_sources(home),
+        *_engine(home),
         *_published(home),
         *_syncs(home),
     ]
@@ -103,6 +105,20 @@ def _sources(home: Home) -> list[Finding]:
         )
     )
     return findings
+
+
+def _engine(home: Home) -> list[Finding]:
+    try:
+        engine = target()
+        if engine == "duckdb":
+            return [Finding("ok", "engine", engine)]
+        host, port, storage = spark_settings()
+        with open_warehouse(home, read_only=True) as warehouse:
+            schemas = len(warehouse.rows("show schemas"))
+        found = f"spark on {host}:{port}, {schemas} schemas, files in {storage}"
+        return [Finding("ok", "engine", found)]
+    except CdpError as error:
+        return [Finding("bad", "engine", str(error))]
 
 
 def _published(home: Home) -> list[Finding]:

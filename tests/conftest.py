@@ -28,7 +28,9 @@ from support import (
 )
 
 from orchestration.demo.company import make_company
+from orchestration.errors import CdpError
 from orchestration.home import Home
+from orchestration.warehouse.cluster import ClusterSettings, LocalCluster, java_command, spark_home
 
 
 def skip_or_fail(reason: str) -> NoReturn:
@@ -126,6 +128,20 @@ def second_day(sample_home: Home, tmp_path_factory: pytest.TempPathFactory) -> S
     with reader_of(home) as readings:
         told = run_home(home, AS_OF + timedelta(days=1))
     return SecondDay(home, told, withdrawn, readings)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A Spark cluster of two workers for the whole session; tests keep to schemas of their own."""
+    try:
+        java_command()
+        spark_home()
+    except CdpError as error:
+        skip_or_fail(str(error))
+    folder = tmp_path_factory.mktemp("spark")
+    settings = ClusterSettings.on_free_ports(shuffle_partitions=2)
+    with LocalCluster(folder / "cluster", folder / "storage", settings) as started:
+        yield started
 
 
 @pytest.fixture

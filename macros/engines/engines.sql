@@ -20,6 +20,30 @@
 {% macro duckdb__replace_all(text, pattern, replacement) %}regexp_replace({{ text }}, '{{ pattern }}', '{{ replacement }}', 'g'){% endmacro %}
 
 
+{# Without blanks at the ends: every space of Unicode (category Zs), no tab or line end. DuckDB's
+   own does that; Spark's knows the ASCII blank alone. #}
+{% macro trimmed(text) %}
+    {{- return(adapter.dispatch('trimmed', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__trimmed(text) -%}
+{%- set blanks = ' \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000' -%}
+btrim({{ text }}, '{{ blanks }}')
+{%- endmacro %}
+
+{% macro duckdb__trimmed(text) %}trim({{ text }}){% endmacro %}
+
+
+{# Lower case, each letter by itself: Java would look at a sigma's place and split a dotted I. #}
+{% macro lower_case(text) %}
+    {{- return(adapter.dispatch('lower_case', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__lower_case(text) %}lower(translate({{ text }}, 'İΣ', 'iσ')){% endmacro %}
+
+{% macro duckdb__lower_case(text) %}lower({{ text }}){% endmacro %}
+
+
 {# Whether a regular expression matches anywhere in the text. #}
 {% macro matches(text, pattern) %}
     {{- return(adapter.dispatch('matches', 'cdp')(text, pattern)) -}}

@@ -22,13 +22,13 @@
 
 
 {# Makes the target equal to the query by rewriting what differs. #}
-{% macro merge_statement(target_relation, query, unique_key) -%}
+{% macro merge_statement(target_relation, query, unique_key, columns) -%}
 merge into {{ target_relation }} as target
 using (
 {{ query }}
 ) as source
 on {% for column in unique_key %}{{ 'and ' if not loop.first }}target.{{ column }} <=> source.{{ column }} {% endfor %}
-when matched then update set *
+when matched and not ({% for column in columns %}{{ 'and ' if not loop.first }}target.{{ column }} <=> source.{{ column }} {% endfor %}) then update set *
 when not matched then insert *
 when not matched by source then delete
 {%- endmacro %}
@@ -49,7 +49,12 @@ when not matched by source then delete
     {{ run_hooks(pre_hooks) }}
 
     {% if strategy == 'merge' %}
-        {% call statement('main') %}{{ merge_statement(target_relation, compiled_code, unique_key) }}{% endcall %}
+        {% set columns = get_columns_in_query(compiled_code) %}
+        {# A model that gained or lost a column is replaced once, with all its rows. #}
+        {% set strategy = 'merge' if columns == adapter.get_columns_in_relation(existing) | map(attribute='name') | list else 'replace' %}
+    {% endif %}
+    {% if strategy == 'merge' %}
+        {% call statement('main') %}{{ merge_statement(target_relation, compiled_code, unique_key, columns) }}{% endcall %}
     {% elif strategy == 'replace' %}
         {% if existing is not none and not is_table %}{% do adapter.drop_relation(existing) %}{% endif %}
         {% call statement('main') %}{{ create_table_as(False, target_relation, compiled_code) }}{% endcall %}

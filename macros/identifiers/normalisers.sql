@@ -20,34 +20,39 @@ translate({{ text }}, '{{ invisible }}', '')
 
 {# E-mail: half-width, without blanks at the ends or marks nobody sees, lower case. #}
 {% macro normalise_email(text) -%}
-nullif(lower(trim({{ half_width(without_invisible(text)) }})), '')
+nullif({{ lower_case(trimmed(half_width(without_invisible(text)))) }}, '')
 {%- endmacro %}
 
 {# Name or address: Arabic yeh and kaf as Persian ones, half-width, single blanks.
    Vietnamese marks are kept; `fold_name` drops them for comparing. The zero-width
    non-joiner stays: Persian names are written with it. #}
 {% macro normalise_name(text) -%}
-nullif(trim({{ replace_all(half_width("translate(" ~ text ~ ", 'يىك', 'ییک')"), '\\s+', ' ') }}), '')
+nullif({{ trimmed(replace_all(half_width("translate(" ~ text ~ ", 'يىك', 'ییک')"), '[ \\t\\n\\f\\r]+', ' ')) }}, '')
 {%- endmacro %}
 
 {# Name for comparing: lower case, Latin marks dropped (Vietnamese and Western), and without
    marks nobody sees, the zero-width non-joiner among them. #}
 {% macro fold_name(text) -%}
 translate(
-    lower({{ without_invisible(normalise_name(text)) }}),
+    {{ lower_case(without_invisible(normalise_name(text))) }},
     'àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđçñäëïöüåøîûÿ',
     'aaaaaaaaaaaaaaaaaeeeeeeeeeeeiiiiiooooooooooooooooouuuuuuuuuuuyyyyydcnaeiouaoiuy'
 )
 {%- endmacro %}
 
+{# A product code: ASCII letters in upper case, others as they are. #}
+{% macro upper_code(text) -%}
+translate({{ text }}, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
+{%- endmacro %}
+
 {# A code such as a gender or status: lower case. #}
 {% macro normalise_code(text) -%}
-nullif(lower(trim({{ text }})), '')
+nullif({{ lower_case(trimmed(text)) }}, '')
 {%- endmacro %}
 
 {# A number that travelled as text: 17850.0 is 17850. #}
 {% macro normalise_number_text(text) -%}
-nullif({{ replace_all('trim(' ~ text ~ ')', '[.]0+$', '') }}, '')
+nullif({{ replace_all(trimmed(text), '[.]0+\\z', '') }}, '')
 {%- endmacro %}
 
 {# What was typed as a phone, reduced to digits and a leading plus; `(0)` of a number

@@ -28,9 +28,14 @@
 
 {# Drops the scratch schema with every work table, also those that a failed run left. #}
 {% macro drop_scratch() %}
-    {% if execute %}
+    {% if execute and flags.WHICH in ('run', 'build') %}
         {% do adapter.drop_schema(scratch('any').without_identifier()) %}
     {% endif %}
+{% endmacro %}
+
+{% macro fail_components(message) %}
+    {% do drop_scratch() %}
+    {{ exceptions.raise_compiler_error(message) }}
 {% endmacro %}
 
 
@@ -63,7 +68,7 @@
             {% endif %}
         {% endfor %}
         {% if not pointer.flat %}
-            {{ exceptions.raise_compiler_error("Identity components: pointers did not reach their roots within identity_max_rounds (" ~ var('identity_max_rounds') ~ ").") }}
+            {{ fail_components("Identity components: pointers did not reach their roots within identity_max_rounds (" ~ var('identity_max_rounds') ~ ").") }}
         {% endif %}
         {% do make_scratch(prefix ~ '_root_' ~ round, "select node_key, parent as root from " ~ pointer.table) %}
         {% set roots = scratch(prefix ~ '_root_' ~ round) %}
@@ -78,7 +83,7 @@
         {% set state.rounds = round + 1 %}
     {% endfor %}
     {% if not state.converged %}
-        {{ exceptions.raise_compiler_error("Identity components did not converge within identity_max_rounds (" ~ var('identity_max_rounds') ~ ") rounds; nothing was replaced.") }}
+        {{ fail_components("Identity components did not converge within identity_max_rounds (" ~ var('identity_max_rounds') ~ ") rounds; nothing was replaced.") }}
     {% endif %}
     {% if state.rounds == 0 %}
         {{ return(make_scratch(prefix ~ '_labels', "select u as node_key, u as component_key from " ~ edges ~ " where 1 = 0")) }}

@@ -21,7 +21,7 @@ left join (
         contact_permissions.*,
         row_number() over (
             partition by customer_id
-            order by is_permitted desc, last_seen_at desc, contact_point asc
+            order by is_permitted desc, last_seen_at desc nulls last, contact_point asc
         ) as permission_rank
     from {{ ref('contact_permissions') }} as contact_permissions
     where channel = '{{ channel }}' and purpose = '{{ purpose }}'

@@ -1,4 +1,4 @@
 {# An event's name as an activity: Product Viewed is product_viewed. #}
 {% macro snake_case(text) -%}
-lower({{ replace_all('trim(' ~ text ~ ')', '[^\\p{L}\\p{N}]+', '_') }})
+{{ lower_case(replace_all(trimmed(text), '[^\\p{L}\\p{N}]+', '_')) }}
 {%- endmacro %}

@@ -55,7 +55,7 @@
     {%- elif field['normalise'] == 'code' -%}{{ normalise_code(text) }}
     {%- elif field['normalise'] == 'number_text' -%}{{ normalise_number_text(text) }}
     {%- elif field['normalise'] == 'phone' -%}{{ phone_digits(text) }}
-    {%- elif field['normalise'] == 'country' -%}lower(trim({{ text }}))
+    {%- elif field['normalise'] == 'country' -%}{{ lower_case(trimmed(text)) }}
     {%- elif field['type'] -%}try_cast({{ text }} as {{ field['type'] }})
     {%- else -%}{{ text }}
     {%- endif -%}
@@ -135,7 +135,7 @@ spelled as (
         {% for field in fields -%}
         {{ staged_expression(field) }} as {{ field['as'] }},
         {% if field['country'] -%}
-        lower(trim({{ field['country'] }})) as {{ field['as'] }}_country,
+        {{ lower_case(trimmed(field['country'])) }} as {{ field['as'] }}_country,
         {% endif -%}
         {% endfor -%}
         deliveries._content_hash as content_hash,

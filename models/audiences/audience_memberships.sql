@@ -1,4 +1,4 @@
-{{ config(full_refresh=false) }}
+{{ config(full_refresh=false, unique_key=['audience', 'customer_id', 'entered_at']) }}
 select
     *,
     exited_at is null as is_current

@@ -1,6 +1,5 @@
 {{ config(
     pre_hook="{{ solve_identity_components(ref('identifiers'), ref('int_identity__edges'), ref('identifier_types')) }}",
-    post_hook="{{ drop_scratch() }}",
 ) }}
 -- The work is in the hook (macros/identity/components.sql), which leaves its labels in
 -- scratch tables; this model keeps them.

@@ -1,4 +1,4 @@
-{{ config(full_refresh=false) }}
+{{ config(full_refresh=false, unique_key=['node_key', 'valid_from', 'customer_id']) }}
 -- depends_on: {{ ref('identity_events') }}
 select
     *,

@@ -1,4 +1,4 @@
-{{ config(full_refresh=false) }}
+{{ config(full_refresh=false, unique_key=['customer_id']) }}
 -- Written last: a build that fails before it is run again under the same build number.
 -- depends_on: {{ ref('identity_map') }}
 -- depends_on: {{ ref('identity_quarantine') }}

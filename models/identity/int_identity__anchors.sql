@@ -30,7 +30,7 @@ ranked as (
             order by
                 observations.tier asc,
                 observations.priority asc,
-                observations.last_observed_at desc,
+                observations.last_observed_at desc nulls last,
                 observations.node_key asc
         ) as anchor_rank
 

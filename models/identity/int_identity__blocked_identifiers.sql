@@ -5,7 +5,7 @@ observations as (
     select distinct
         node_key,
         identifier_type,
-        lower(identifier_value) as identifier_value
+        {{ lower_case('identifier_value') }} as identifier_value
 
     from {{ ref('int_identity__observations') }}
 

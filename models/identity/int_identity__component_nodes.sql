@@ -32,7 +32,10 @@ nodes as (
         previous_map.customer_id as previous_customer_id,
         row_number() over (
             partition by components.component_key
-            order by identifiers.tier asc, identifiers.first_seen_at asc, identifiers.node_key asc
+            order by
+                identifiers.tier asc,
+                identifiers.first_seen_at asc nulls last,
+                identifiers.node_key asc
         ) as anchor_rank
 
     from components

@@ -170,7 +170,7 @@ sequenced as (
             order by
                 new_events.event_type asc,
                 new_events.customer_id asc,
-                new_events.other_customer_id asc
+                new_events.other_customer_id asc nulls last
         ) as event_sequence,
         build.build_number,
         '{{ var("run_id", invocation_id) }}' as run_id

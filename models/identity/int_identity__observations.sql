@@ -52,7 +52,7 @@ observations as (
     inner join identifier_types
         on observed.identifier_type = identifier_types.identifier_type
 
-    where trim(observed.identifier_value) <> ''
+    where {{ trimmed('observed.identifier_value') }} <> ''
 
     group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 

@@ -36,7 +36,7 @@ placed as (
         coalesce(items.item_count, 0) as item_count,
         row_number() over (
             partition by orders.customer_id
-            order by orders.ordered_at desc, orders.order_id desc
+            order by orders.ordered_at desc nulls last, orders.order_id desc
         ) as recency_rank
 
     from orders

@@ -22,7 +22,7 @@ interactions as (
             partition by
                 coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id),
                 activity
-            order by occurred_at asc, interaction_id asc
+            order by occurred_at asc nulls last, interaction_id asc
         ) as bigint) as activity_occurrence
 
     from source_interactions

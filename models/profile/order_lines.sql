@@ -47,7 +47,7 @@ lines_of_sources as (
         'erp:' || erp_lines.record_key as order_line_id,
         'erp:' || erp_lines.invoice_no as order_id,
         case
-            when product_codes.code is null then ('erp:' || upper(erp_lines.stock_code))
+            when product_codes.code is null then 'erp:' || {{ upper_code('erp_lines.stock_code') }}
         end as product_id,
         case
             when erp_lines.invoice_no like 'A%' then 'bad_debt'

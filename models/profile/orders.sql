@@ -82,7 +82,7 @@ orders as (
         case
             when is_revenue and customer_id is not null then cast(row_number() over (
                 partition by customer_id, is_revenue
-                order by ordered_at asc, order_id asc
+                order by ordered_at asc nulls last, order_id asc
             ) as bigint)
         end as order_number
 

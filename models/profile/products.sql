@@ -42,12 +42,12 @@ variants_per_product as (
 erp_sales as (
 
     select
-        upper(erp_lines.stock_code) as stock_code,
+        {{ upper_code('erp_lines.stock_code') }} as stock_code,
         erp_lines.product_name,
         erp_lines.unit_price,
         row_number() over (
-            partition by upper(erp_lines.stock_code)
-            order by erp_lines.invoiced_at desc, erp_lines.record_key asc
+            partition by {{ upper_code('erp_lines.stock_code') }}
+            order by erp_lines.invoiced_at desc nulls last, erp_lines.record_key asc
         ) as sale_rank
 
     from erp_lines
@@ -85,7 +85,7 @@ products as (
     select
         'erp:' || stock_code as product_id,
         'erp' as source,
-        trim(product_name) as name,
+        {{ trimmed('product_name') }} as name,
         cast(null as {{ dbt.type_string() }}) as category,
         cast(null as {{ dbt.type_string() }}) as brand,
         cast(unit_price as decimal(18, 4)) as price,

@@ -13,7 +13,7 @@ rfm_segment_sizes as (
         rfm_segment,
         count(*) as customer_count,
         cast(sum(monetary) as decimal(18, 4)) as monetary,
-        cast(avg(cast(recency_days as double)) as double) as average_recency_days
+        {{ average('recency_days') }} as average_recency_days
 
     from customer_rfm_history
 

@@ -140,6 +140,7 @@ class LocalCluster:
     storage: Path
     settings: ClusterSettings = field(default_factory=ClusterSettings)
     progress: Progress = lambda line: None
+    extra_options: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -296,8 +297,6 @@ class LocalCluster:
             ],
         )
 
-    extra_options: dict[str, str] = field(default_factory=dict)
-
     def _wait(self, what: str, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not is_ready():
@@ -338,6 +337,11 @@ class LocalCluster:
 
         with SparkWarehouse(LOOPBACK, self.settings.port, self.storage_uri) as warehouse:
             return warehouse.rows("select 1") == [(1,)]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether every process that was started still runs."""
+        return all(process.poll() is None for process in self.processes.values())
 
     def kill_worker(self, number: int) -> int:
         """`kill -9` of one worker, and with it its executor; the pid that was killed."""

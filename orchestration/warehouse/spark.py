@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -142,7 +143,15 @@ class SparkWarehouse:
         self._refresh()
         cursor = self._run(_bound(query, parameters))
         try:
-            return [tuple(row) for row in cursor.fetchall()]
+            # The Thrift client hands dates over as text.
+            dates = {at for at, each in enumerate(cursor.description) if each[1] == "DATE_TYPE"}
+            return [
+                tuple(
+                    date.fromisoformat(value) if at in dates and value else value
+                    for at, value in enumerate(row)
+                )
+                for row in cursor.fetchall()
+            ]
         finally:
             cursor.close()
 

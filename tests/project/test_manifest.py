@@ -241,10 +241,12 @@ def test_every_model_with_a_rule_has_a_unit_test(manifest: Manifest) -> None:
 
 
 ENGINE_SPECIFIC = {
-    "a branch on the engine": r"\btarget\.(type|name)\b",
+    "a branch on the engine": r"\btarget\.(type|name)\b|\badapter\.type\b",
     "a cast by colons": r"::",
     "qualify": r"\bqualify\b",
-    "a list": r"\b(unnest|list|list_\w+|array_agg|struct_pack)\s*\(",
+    "a list": r"\b(unnest|list|list_\w+|array\w*|struct\w*|named_struct|collect_\w+|"
+    r"(pos)?explode(_outer)?|sequence|generate_series|range|map\w*|string_split)\s*\(|"
+    r"\blateral\s+view\b",
     "exclude": r"\*\s*(exclude|replace|rename)\s*\(",
     "arg_max": r"\b(arg_max|arg_min|max_by|min_by|any_value|first|last)\s*\(",
     # Null or nothing, as the engine likes; `||` is one thing on both.
@@ -253,13 +255,24 @@ ENGINE_SPECIFIC = {
     "a clock": r"\b(now|today|current_timestamp|localtimestamp|getdate)\s*\(|"
     r"\bcurrent_(date|timestamp|time)\b",
     "ntile": r"\bntile\b",
-    "JSON of one engine": r"\b(json_extract\w*|get_json_object|to_json)\s*\(|->|"
+    "JSON of one engine": r"\b(json_extract\w*|get_json_object|(to|from)_json)\s*\(|->|"
     # Our own macro of this name is called within braces.
     r"(?<!\{\{ )\bjson_object\s*\(",
-    "regular expressions of one engine": r"\b(regexp_\w+|rlike|similar\s+to)\b",
-    "dates of one engine": r"\b(strftime|strptime|date_diff|date_format|epoch\w*)\s*\(|"
+    "regular expressions of one engine": r"\b(regexp_?\w*|rlike|similar\s+to)\b",
+    "dates of one engine": r"\b(strftime|strptime|date_diff|date_format|epoch\w*|"
+    r"to_(date|timestamp)|(from_)?unix\w*|date_sub|make_(date|dt|time|ym|interval)\w*|timestampadd|add_months)\s*\(|"
     r"(?<!dbt\.)\b(datediff|dateadd|date_add)\s*\(",
-    "varchar": r"\bvarchar\b",
+    "varchar": r"\bvarchar\b|\bas\s+text\s*\)",
+    # Blanks that are trimmed, and letters that change their case, differ: use our macros.
+    "trim and case": r"(?<![\w.])(trim|ltrim|rtrim|btrim|lower|upper|initcap)\s*\(",
+    # A mean of decimals is a double on one and a decimal on the other: `average()`.
+    "a mean": r"(?<![\w.])(avg|mean|median|quantile\w*|percentile\w*|approx_\w+)\s*\(",
+    # A text in double quotes is a name on one and a value on the other; backticks the reverse.
+    "quotes of one engine": r"`|\"\w+\"",
+    "joins of one engine": r"\b(anti|semi|asof|positional)\s+join\b",
+    "distinct on": r"\bdistinct\s+on\b",
+    "hashes of one engine": r"\b(hash|sha1?|sha2|sha256|xxhash\w*|crc32|md5_number\w*)\s*\(",
+    "null-safe equality of one engine": r"\s<=>\s",
 }
 PLANTED = {
     "a branch on the engine": "{% if target.type == 'duckdb' %}",
@@ -276,6 +289,13 @@ PLANTED = {
     "regular expressions of one engine": "select regexp_replace(a, 'b', 'c')",
     "dates of one engine": "select datediff('day', a, b)",
     "varchar": "cast(a as varchar)",
+    "trim and case": "select lower(a)",
+    "a mean": "select avg(a)",
+    "quotes of one engine": 'select "order"',
+    "joins of one engine": "left anti join b on a.c = b.c",
+    "distinct on": "select distinct on (a) a, b",
+    "hashes of one engine": "select sha2(a, 256)",
+    "null-safe equality of one engine": "where a <=> b",
 }
 ALSO_CAUGHT = [
     "select list(x)",
@@ -287,6 +307,14 @@ ALSO_CAUGHT = [
     "select regexp_matches(a, 'b')",
     "select json_extract_string(a, 'b')",
     "select * exclude(a)",
+    "select explode(sequence(a, b))",
+    "select from_json(a, 'b string')",
+    "select trim(a)",
+    "select upper(a)",
+    "select date_sub(a, 1)",
+    "select `order`",
+    "select to_timestamp(a)",
+    "{% if adapter.type() == 'spark' %}",
 ]
 ALLOWED = [
     "select concat_ws('|', a, b)",
@@ -296,6 +324,9 @@ ALLOWED = [
     "{# unnest( would be DuckDB's own #}",
     "select first_seen_at, last_seen_at, previous_now",
     "select cast(a as {{ dbt.type_string() }})",
+    "select {{ lower_case(trimmed('a')) }}, {{ average('b') }}",
+    '{{ config(materialized="view") }}',
+    "select customers.first_name, min(texts) as text_count",
 ]
 
 
@@ -304,13 +335,18 @@ def without_comments(code: str) -> str:
     return re.sub(r"--.*", "", code)
 
 
+# What Jinja's own expressions may hold: filters, lists and texts in double quotes.
+ONLY_IN_SQL = {"trim and case", "a mean", "quotes of one engine", "a list"}
+
+
 def engine_specific(code: str) -> list[str]:
     """The names of what only one engine understands in a file's code."""
     code = without_comments(code)
+    sql = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", code, flags=re.DOTALL)
     return [
         name
         for name, pattern in ENGINE_SPECIFIC.items()
-        if re.search(pattern, code, flags=re.IGNORECASE)
+        if re.search(pattern, sql if name in ONLY_IN_SQL else code, flags=re.IGNORECASE)
     ]
 
 
