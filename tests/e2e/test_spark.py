@@ -1,0 +1,363 @@
+"""Both engines, one answer: the same landings and days through DuckDB and a Spark cluster.
+
+A first build by the whole Dagster job and two incremental ones, on the sample company and a
+real retailer's invoice lines. During the last one a worker is killed. `make spark` runs it at
+full size; CDP_PARITY_PEOPLE and CDP_PARITY_DAYS set another.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from conftest import skip_or_fail
+from support import PROJECT, account, environment_of, make_home, put
+
+from orchestration.checks.parity import TableParity, compare_warehouses
+from orchestration.demo.company import make_company
+from orchestration.home import Home
+from orchestration.project import dbt_variables
+from orchestration.publish.publish import published_tables
+from orchestration.warehouse.base import Warehouse
+from orchestration.warehouse.cluster import LocalCluster
+from orchestration.warehouse.duckdb import DuckDbWarehouse
+from orchestration.warehouse.spark import SparkWarehouse
+
+PEOPLE = int(os.environ.get("CDP_PARITY_PEOPLE") or 1000)
+DAYS = int(os.environ.get("CDP_PARITY_DAYS") or 20)
+SEED = 7
+BUILDS = (date(2026, 9, 1), date(2026, 10, 1), date(2026, 11, 1))
+SALT = "5a17" * 16
+KILLED = 2
+LIMIT_SECONDS = 3600
+MODELS = ("--exclude-resource-type", "test", "unit_test")
+# Two accounts, one order that says they are one person, and the same order corrected.
+TWINS = {"parity-a": "ada.twin@post.example", "parity-b": "bea.twin@post.example"}
+
+
+def say(line: str) -> None:
+    """Progress on the terminal, whatever pytest keeps for itself."""
+    sys.__stderr__.write(f"  {datetime.now(UTC):%H:%M:%S} {line}\n")
+    sys.__stderr__.flush()
+
+
+@dataclass
+class Side:
+    """One engine's home and how commands reach it."""
+
+    home: Home
+    settings: Mapping[str, str]
+
+    def environment(self, as_of: date) -> dict[str, str]:
+        return {**environment_of(self.home, as_of), **self.settings}
+
+    def cdp(self, as_of: date, *arguments: str) -> None:
+        """One `cdp` command in a process of its own."""
+        self._run([sys.executable, "-m", "orchestration.cli", *arguments], as_of)
+
+    def dbt_command(self, as_of: date, *arguments: str, project: Path = PROJECT) -> list[str]:
+        place = ("--project-dir", str(project), "--profiles-dir", str(project))
+        target = ("--target-path", str(self.home.dbt_target), "--log-path", str(self.home.root))
+        variables = {**dbt_variables(self.home, as_of), "schema_prefix": ""}
+        dbt = str(Path(sys.executable).with_name("dbt"))
+        return [dbt, *arguments, *place, *target, "--vars", json.dumps(variables)]
+
+    def dbt(self, as_of: date, *arguments: str, project: Path = PROJECT) -> str:
+        """One dbt command; what it printed."""
+        return self._run(self.dbt_command(as_of, *arguments, project=project), as_of)
+
+    def _run(self, command: list[str], as_of: date) -> str:
+        ended = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=self.environment(as_of),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{command[:4]}: {ended.stdout[-3000:]}{ended.stderr[-3000:]}"
+        return ended.stdout
+
+    def warehouse(self) -> Warehouse:
+        if self.settings["CDP_TARGET"] == "duckdb":
+            return DuckDbWarehouse(self.home.warehouse)
+        port = int(self.settings["CDP_SPARK_PORT"])
+        return SparkWarehouse("127.0.0.1", port, self.settings["CDP_SPARK_STORAGE"])
+
+
+@dataclass
+class Pair:
+    """Both sides after all builds, and what was found after each."""
+
+    duck: Side
+    spark: Side
+    cluster: LocalCluster
+    compared: list[list[TableParity]] = field(default_factory=list)
+    published: dict[str, list[str]] = field(default_factory=dict)
+    alive_after_kill: int = -1
+    lost_executors: int = 0
+
+    def compare(self, only: set[str] | None = None) -> list[TableParity]:
+        tables = [
+            (table.layer, table.name)
+            for table in published_tables(self.duck.home.manifest)
+            if only is None or f"{table.layer}.{table.name}" in only
+        ]
+        with self.duck.warehouse() as left, self.spark.warehouse() as right:
+            return compare_warehouses(left, right, tables, progress=say)
+
+
+def batch_of(name: str) -> int:
+    """The build that a file of the sample company lands for, by the month in its name."""
+    found = re.search(r"2026-(09|10)", name)
+    return 0 if found is None else int(found.group(1)) - 8
+
+
+def invoice_files() -> list[Path]:
+    root = Path(os.environ.get("CDP_REFERENCE_DATA") or PROJECT.parent / "shared/data")
+    folder = root / "uci_online_retail/by-day"
+    if not folder.is_dir():
+        skip_or_fail("the UCI Online Retail files are not here; see CDP_REFERENCE_DATA in README")
+    return sorted(folder.glob("*.csv"))[:DAYS]
+
+
+def make_batches(folder: Path) -> list[Home]:
+    """What lands for each of the three builds, as homes to copy the landing folder from."""
+    whole = make_home(folder / "whole")
+    make_company(whole.landing, whole.truth, PEOPLE, SEED, BUILDS[-1])
+    batches = [make_home(folder / f"batch{number}") for number in range(3)]
+    for path in sorted(whole.landing.rglob("*")):
+        if path.is_file():
+            target = batches[batch_of(path.name)].landing / path.relative_to(whole.landing)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+    files = invoice_files()
+    for number, path in enumerate(files):
+        batch = 0 if number < len(files) * 3 // 4 else 1 + number % 2
+        target = batches[batch].landing / "erp/invoice_lines" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    at = "2026-08-01 10:00:00"
+    accounts = [account(number, at, email=email) for number, email in TWINS.items()]
+    leaving = account("parity-c", at, email="cat.leaver@post.example")
+    put(batches[0], "shopify/customer", "parity_accounts.csv", [*accounts, leaving])
+    put(batches[2], "shopify/customer", "parity_accounts.csv", accounts)
+    order = {"id": "parity-1", "customer_id": "parity-a", "created_at": at, "updated_at": at}
+    money = {"currency": "GBP", "total_price": "10", "billing_address_country_code": "GB"}
+    for batch, twin in ((1, "parity-b"), (2, "parity-a")):
+        put(
+            batches[batch],
+            "shopify/order",
+            "parity_orders.csv",
+            [{**order, **money, "email": TWINS[twin]}],
+        )
+    return batches
+
+
+@pytest.fixture(scope="module")
+def pair(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both engines after three builds; tables and published files were compared on the way."""
+    folder = tmp_path_factory.mktemp("parity")
+    batches = make_batches(folder)
+    duck = Side(make_home(folder / "duck"), {"CDP_TARGET": "duckdb"})
+    spark = Side(make_home(folder / "spark"), cluster.environment)
+    # One salt and one pepper: ids and masked values are theirs.
+    shutil.copy(duck.home.secrets_file, spark.home.secrets_file)
+    pair = Pair(duck, spark, cluster)
+    for side in (duck, spark):
+        with side.warehouse() as warehouse:
+            warehouse.ensure_table(
+                "raw_cdp", "installation", {"salt": "varchar", "created_at": "timestamp"}
+            )
+            warehouse.append("raw_cdp", "installation", pa.table({"salt": [SALT]}))
+    for number, (batch, as_of) in enumerate(zip(batches, BUILDS, strict=True)):
+        say(f"build {number + 1} of {len(BUILDS)}, as of {as_of}")
+        for side in (duck, spark):
+            started = time.monotonic()
+            shutil.copytree(batch.landing, side.home.landing, dirs_exist_ok=True)
+            if number == 0:
+                side.cdp(as_of, "run", "--confirm-first-run")
+            else:
+                side.cdp(as_of, "land")
+                if number == 2 and side is spark:
+                    build_while_a_worker_dies(pair, as_of)
+                else:
+                    side.dbt(as_of, "build", *MODELS)
+            say(f"  {side.settings['CDP_TARGET']}: {time.monotonic() - started:.0f} s")
+        if number == 0:
+            pair.published = published_differences(pair)
+        pair.compared.append(pair.compare())
+    yield pair
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def build_while_a_worker_dies(pair: Pair, as_of: date) -> None:
+    """A build on Spark in whose midst one of the two workers is killed."""
+    log = pair.spark.home.root / "build.log"
+    told = pair.cluster.folder / "logs/thrift-server.log"
+    before = told.read_text(errors="replace").count("Lost executor")
+    with log.open("w") as file:
+        build = subprocess.Popen(
+            pair.spark.dbt_command(as_of, "build", *MODELS),
+            cwd=PROJECT,
+            env=pair.spark.environment(as_of),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            deadline = time.monotonic() + LIMIT_SECONDS
+            # In the identity loop, whose tables are made of one another.
+            while "START sql table model identity.identity_components" not in log.read_text():
+                assert build.poll() is None, log.read_text()[-3000:]
+                assert time.monotonic() < deadline, "the build does not reach the identity loop"
+                time.sleep(0.1)
+            time.sleep(1)
+            say(f"  killed worker {KILLED}, process {pair.cluster.kill_worker(KILLED)}")
+            assert build.wait(LIMIT_SECONDS) == 0, log.read_text()[-3000:]
+        finally:
+            if build.poll() is None:
+                build.kill()
+    pair.alive_after_kill = pair.cluster.alive_workers()
+    pair.lost_executors = told.read_text(errors="replace").count("Lost executor") - before
+    pair.cluster.start_worker(KILLED)
+
+
+def published_differences(pair: Pair) -> dict[str, list[str]]:
+    """Per published file what differs in its tables, their columns or their rows."""
+    found: dict[str, list[str]] = {}
+    for name in ("cdp.duckdb", "private.duckdb"):
+        with duckdb.connect() as connection:
+            for alias, side in (("duck", pair.duck), ("spark", pair.spark)):
+                path = side.home.published / name
+                connection.execute(f"attach '{path}' as {alias} (read_only)")
+            listed = [
+                set(
+                    connection.execute(
+                        "select schema_name, table_name, sql from duckdb_tables() "
+                        "where database_name = ?",
+                        [alias],
+                    ).fetchall()
+                )
+                for alias in ("duck", "spark")
+            ]
+            found[name] = [f"table {row[1]}" for row in sorted(listed[0] ^ listed[1])]
+            for schema, table, _ in sorted(listed[0] & listed[1]):
+                if schema == "publication":
+                    continue
+                columns = "* exclude (run_id)" if table == "identity_events" else "*"
+                rows = [f'select {columns} from {side}."{schema}"."{table}"' for side in SIDES]
+                for one, other in (rows, reversed(rows)):
+                    count = connection.execute(
+                        f"select count(*) from ({one} except all {other})"
+                    ).fetchall()[0][0]
+                    if count:
+                        found[name].append(f"{schema}.{table}: {count} rows")
+    return found
+
+
+SIDES = ("duck", "spark")
+
+
+def shown(parities: list[TableParity]) -> str:
+    """The parity table, and examples of what differs."""
+    lines = [f"{'table':<48}{'DuckDB':>10}{'Spark':>10}{'differ':>8}"]
+    for each in parities:
+        lines.append(
+            f"{each.table:<48}{each.left_rows:>10,}{each.right_rows:>10,}{each.differences:>8,}"
+        )
+        lines += [f"    {example[:600]}" for example in each.examples]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("number", range(len(BUILDS)))
+def test_every_table_is_the_same_after_each_build(pair: Pair, number: int) -> None:
+    compared = pair.compared[number]
+    if number == len(BUILDS) - 1:
+        say("\n" + shown(compared))
+    assert [each.table for each in compared if not each.is_equal] == [], shown(compared)
+    assert len(compared) >= 30
+
+
+def test_no_table_is_empty(pair: Pair) -> None:
+    assert [each.table for each in pair.compared[-1] if each.left_rows == 0] == []
+
+
+def test_the_builds_hold_merges_and_what_undoes_them(pair: Pair) -> None:
+    """Parity of a history in which nothing happened would prove little."""
+    with pair.spark.warehouse() as warehouse:
+        events = warehouse.place("identity", "identity_events")
+        memberships = warehouse.place("audiences", "audience_memberships")
+        kinds = {row[0] for row in warehouse.rows(f"select distinct event_type from {events}")}
+        exits = warehouse.rows(f"select count(*) from {memberships} where not is_current")
+    assert kinds >= {"create", "merge", "restore", "retire"}
+    assert exits[0][0] > 0
+
+
+def test_published_files_are_the_same(pair: Pair) -> None:
+    assert pair.published == {"cdp.duckdb": [], "private.duckdb": []}
+
+
+def test_a_killed_worker_changes_nothing(pair: Pair) -> None:
+    assert pair.alive_after_kill == 1, "the worker was not dead when the build ended"
+    assert pair.lost_executors >= 1, "Spark did not lose an executor: the kill hit nobody's work"
+    assert all(each.is_equal for each in pair.compared[-1])
+
+
+def test_unit_tests_pass_on_spark(pair: Pair) -> None:
+    told = pair.spark.dbt(BUILDS[-1], "test", "--select", "test_type:unit")
+    found = re.search(r"PASS=(\d+) WARN=0 ERROR=0", told)
+    assert found, told[-3000:]
+    assert int(found.group(1)) >= 100
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_docs_are_made_on_either_engine(pair: Pair, side: str) -> None:
+    chosen: Side = getattr(pair, side)
+    chosen.dbt(BUILDS[-1], "docs", "generate")
+    catalog: dict[str, Any] = json.loads((chosen.home.dbt_target / "catalog.json").read_text())
+    described = catalog["nodes"]["model.cdp.customers"]["columns"]
+    assert {name.lower() for name in described} >= {"customer_id", "email", "first_seen_at"}
+    assert not catalog["errors"]
+
+
+def test_the_models_compile_on_spark_for_other_formats_and_prefixes(pair: Pair) -> None:
+    """Not run here for want of their jars: what the formats would be told is read instead."""
+    pair.spark.dbt(
+        BUILDS[-1],
+        *("compile", "--select", "identity_registry", "stg_web__events"),
+        *("--vars", json.dumps({"as_of_date": "2026-11-01", "schema_prefix": "team_"})),
+    )
+    compiled = pair.spark.home.dbt_target / "compiled/cdp/models"
+    assert "team_raw_web.events" in (compiled / "staging/web/stg_web__events.sql").read_text()
+    told = (compiled / "identity/identity_registry.sql").read_text()
+    assert "team_identity.int_identity__registry_next" in told
+
+
+def test_another_order_of_ties_turns_the_comparison_red(pair: Pair, tmp_path: Path) -> None:
+    """Last of all: it leaves orders on Spark that are numbered another way."""
+    project = tmp_path / "project"
+    for part in ("models", "macros", "seeds", "tests/data_tests"):
+        shutil.copytree(PROJECT / part, project / part)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project / name)
+    model = project / "models/profile/orders.sql"
+    fault = model.read_text().replace("nulls last, order_id asc", "nulls last, order_id desc")
+    assert fault != model.read_text()
+    model.write_text(fault)
+    assert all(each.is_equal for each in pair.compare({"profile.orders"}))
+    pair.spark.dbt(BUILDS[-1], "run", "--select", "orders", project=project)
+    (found,) = pair.compare({"profile.orders"})
+    assert found.differences > 0, "no two orders of a customer share their time: nothing was tested"
+    assert any("order_number" in example for example in found.examples)
