@@ -12,3 +12,13 @@
     {% endif %}
     {{ return(relation) }}
 {% endmacro %}
+
+
+{# A schema's tables are files below the storage that all workers see. #}
+{% macro spark__create_schema(relation) %}
+    {% set storage = env_var('CDP_SPARK_STORAGE', '') %}
+    {% call statement('create_schema') %}
+        create schema if not exists {{ relation }}
+        {% if storage %}location '{{ storage.rstrip('/') }}/{{ relation.schema }}'{% endif %}
+    {% endcall %}
+{% endmacro %}

@@ -13,7 +13,8 @@ from orchestration.build_state import begin_build, end_build, record_build
 from orchestration.home import PROJECT, Home, as_of_date
 from orchestration.lock import hold_lock
 from orchestration.project import code_hash, dbt_variables
-from orchestration.publish.publish import publish, published_tables
+from orchestration.publish.publish import built_schemas, publish, published_tables
+from orchestration.warehouse.connect import open_warehouse
 
 LOCK_WAIT_SECONDS = 600.0
 PROGRESS_EVERY = 50
@@ -68,6 +69,8 @@ def build_dbt_assets(home: Home) -> dg.AssetsDefinition:
         ]
         with hold_lock(home, "build", LOCK_WAIT_SECONDS):
             begin_build(home)
+            with open_warehouse(home) as warehouse:
+                warehouse.clear_leftovers(built_schemas(home.manifest))
             # The home's own target folder, so that the parse of the assets is used again.
             build = dbt.cli(arguments, context=context, target_path=home.dbt_target)
             for number, event in enumerate(build.stream(), start=1):

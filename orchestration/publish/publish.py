@@ -55,6 +55,18 @@ class Publication:
     rows: Mapping[str, int]
 
 
+def built_schemas(manifest: Path) -> list[str]:
+    """The schemas that dbt writes, without the installation's prefix."""
+    nodes: dict[str, Any] = json.loads(manifest.read_text())["nodes"]
+    return sorted(
+        {
+            node["config"]["schema"]
+            for node in nodes.values()
+            if node["resource_type"] in ("model", "seed")
+        }
+    )
+
+
 def published_tables(manifest: Path) -> list[PublishedTable]:
     """The models that readers may rely on: every one of a published layer that is not `int_`."""
     if not manifest.exists():

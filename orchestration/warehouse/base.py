@@ -1,6 +1,6 @@
 """The seam between Python steps and the engine that holds the warehouse."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +52,9 @@ class Warehouse(Protocol):
 
     def ensure_table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:
         """Create the table, or add the columns it lacks; never drops or retypes one."""
+
+    def clear_leftovers(self, schemas: Iterable[str]) -> None:
+        """Remove what a build that died left in the way of the next; the lock is held."""
 
     def recover(self) -> None:
         """Finish or undo what a transaction that died left; the caller holds the home's lock."""

@@ -1,6 +1,6 @@
 """The warehouse in one DuckDB file: one writer, times in UTC."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -105,6 +105,9 @@ class DuckDbWarehouse:
         for name, kind in columns.items():
             if name.lower() not in existing:
                 self.connection.execute(f"alter table {place} add column {quoted(name)} {kind}")
+
+    def clear_leftovers(self, schemas: Iterable[str]) -> None:
+        """Nothing to do: a table is in the file or it is not."""
 
     def recover(self) -> None:
         """Nothing to do: DuckDB's own log does it when the file is opened."""

@@ -10,7 +10,7 @@ holds on every storage that replaces a single object at once.
 import json
 import posixpath
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -295,6 +295,21 @@ class SparkWarehouse:
             listed = ", ".join(f"{_quoted(name)} {kind}" for name, kind in added.items())
             self.execute(f"alter table {place} add columns ({listed})")
             self._described.pop((schema, table), None)
+
+    def clear_leftovers(self, schemas: Iterable[str]) -> None:
+        """Remove folders of tables that the catalog does not know.
+
+        A statement that was killed leaves its files, and Spark refuses to make a table where
+        files are.
+        """
+        for schema in schemas:
+            tables = self._tables(schema)
+            for info in self._listed(self.prefix + schema):
+                if posixpath.basename(info.path).lower() not in tables:
+                    if info.type == fs.FileType.Directory:
+                        self.files.delete_dir(info.path)
+                    else:
+                        self.files.delete_file(info.path)
 
     def _refresh(self) -> None:
         """Tell this session of the files that were put into tables since it last read them."""

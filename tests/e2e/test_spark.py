@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from conftest import skip_or_fail
-from support import PROJECT, account, environment_of, make_home, put
+from support import AGAIN, PROJECT, account, environment_of, make_home, put
 
 from orchestration.checks.parity import TableParity, compare_warehouses
 from orchestration.demo.company import make_company
@@ -41,9 +41,9 @@ BUILDS = (date(2026, 9, 1), date(2026, 10, 1), date(2026, 11, 1))
 SALT = "5a17" * 16
 KILLED = 2
 LIMIT_SECONDS = 3600
-MODELS = ("--exclude-resource-type", "test", "unit_test")
-# Two accounts, one order that says they are one person, and the same order corrected.
-TWINS = {"parity-a": "ada.twin@post.example", "parity-b": "bea.twin@post.example"}
+# Seeds and staging's views are the same in the next build: they need not be made anew.
+MODELS = ("--exclude-resource-type", "test", "unit_test", *AGAIN)
+GUEST, ACCOUNT = "ada.twin@post.example", "bea.twin@post.example"
 
 
 def say(line: str) -> None:
@@ -66,16 +66,18 @@ class Side:
         """One `cdp` command in a process of its own."""
         self._run([sys.executable, "-m", "orchestration.cli", *arguments], as_of)
 
-    def dbt_command(self, as_of: date, *arguments: str, project: Path = PROJECT) -> list[str]:
+    def dbt_command(
+        self, as_of: date, *arguments: str, project: Path = PROJECT, **variables: Any
+    ) -> list[str]:
         place = ("--project-dir", str(project), "--profiles-dir", str(project))
         target = ("--target-path", str(self.home.dbt_target), "--log-path", str(self.home.root))
-        variables = {**dbt_variables(self.home, as_of), "schema_prefix": ""}
+        given = {**dbt_variables(self.home, as_of), "schema_prefix": "", **variables}
         dbt = str(Path(sys.executable).with_name("dbt"))
-        return [dbt, *arguments, *place, *target, "--vars", json.dumps(variables)]
+        return [dbt, *arguments, *place, *target, "--vars", json.dumps(given)]
 
-    def dbt(self, as_of: date, *arguments: str, project: Path = PROJECT) -> str:
+    def dbt(self, as_of: date, *arguments: str, **given: Any) -> str:
         """One dbt command; what it printed."""
-        return self._run(self.dbt_command(as_of, *arguments, project=project), as_of)
+        return self._run(self.dbt_command(as_of, *arguments, **given), as_of)
 
     def _run(self, command: list[str], as_of: date) -> str:
         ended = subprocess.run(
@@ -149,21 +151,29 @@ def make_batches(folder: Path) -> list[Home]:
         target = batches[batch].landing / "erp/invoice_lines" / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    at = "2026-08-01 10:00:00"
-    accounts = [account(number, at, email=email) for number, email in TWINS.items()]
-    leaving = account("parity-c", at, email="cat.leaver@post.example")
-    put(batches[0], "shopify/customer", "parity_accounts.csv", [*accounts, leaving])
-    put(batches[2], "shopify/customer", "parity_accounts.csv", accounts)
-    order = {"id": "parity-1", "customer_id": "parity-a", "created_at": at, "updated_at": at}
-    money = {"currency": "GBP", "total_price": "10", "billing_address_country_code": "GB"}
-    for batch, twin in ((1, "parity-b"), (2, "parity-a")):
-        put(
-            batches[batch],
-            "shopify/order",
-            "parity_orders.csv",
-            [{**order, **money, "email": TWINS[twin]}],
-        )
+    put_twins(batches)
     return batches
+
+
+def put_twins(batches: list[Home]) -> None:
+    """A guest and an account; an order that makes them one; the same order, corrected.
+
+    And an account that is gone from the file when it comes again.
+    """
+    at = "2026-08-01 10:00:00"
+    common = {
+        **{"currency": "GBP", "total_price": "10", "billing_address_country_code": "GB"},
+        **{"created_at": at, "updated_at": at},
+    }
+    kept = account("parity-b", at, email=ACCOUNT)
+    leaving = account("parity-c", at, email="cat.leaver@post.example")
+    put(batches[0], "shopify/customer", "parity_accounts.csv", [kept, leaving])
+    put(batches[2], "shopify/customer", "parity_accounts.csv", [kept])
+    guest = {**common, "id": "parity-1", "customer_id": "", "email": GUEST}
+    put(batches[0], "shopify/order", "parity_guest.csv", [guest])
+    for batch, email in ((1, GUEST), (2, ACCOUNT)):
+        order = {**common, "id": "parity-2", "customer_id": "parity-b", "email": email}
+        put(batches[batch], "shopify/order", "parity_link.csv", [order])
 
 
 @pytest.fixture(scope="module")
@@ -332,17 +342,66 @@ def test_docs_are_made_on_either_engine(pair: Pair, side: str) -> None:
     assert not catalog["errors"]
 
 
-def test_the_models_compile_on_spark_for_other_formats_and_prefixes(pair: Pair) -> None:
-    """Not run here for want of their jars: what the formats would be told is read instead."""
+def test_models_compile_for_schemas_with_a_prefix(pair: Pair) -> None:
     pair.spark.dbt(
         BUILDS[-1],
         *("compile", "--select", "identity_registry", "stg_web__events"),
-        *("--vars", json.dumps({"as_of_date": "2026-11-01", "schema_prefix": "team_"})),
+        schema_prefix="team_",
     )
     compiled = pair.spark.home.dbt_target / "compiled/cdp/models"
     assert "team_raw_web.events" in (compiled / "staging/web/stg_web__events.sql").read_text()
     told = (compiled / "identity/identity_registry.sql").read_text()
     assert "team_identity.int_identity__registry_next" in told
+
+
+def test_a_swap_that_was_cut_short_is_finished(pair: Pair) -> None:
+    """A build that dies while it swaps a history table leaves its next state beside its place."""
+    with pair.spark.warehouse() as warehouse:
+        registry = warehouse.place("identity", "identity_registry")
+        before = sorted(warehouse.rows(f"select * from {registry}"))
+        assert isinstance(warehouse, SparkWarehouse)
+        warehouse.execute(
+            "alter table identity.identity_registry rename to identity.identity_registry__next"
+        )
+    pair.spark.dbt(BUILDS[-1], "run", "--select", "int_identity__previous_ids")
+    with pair.spark.warehouse() as warehouse:
+        assert sorted(warehouse.rows(f"select * from {registry}")) == before
+        assert before
+
+
+def test_what_a_killed_statement_left_is_no_hindrance(pair: Pair) -> None:
+    folder = pair.cluster.storage / "profile" / "customer_redirects__next"
+    folder.mkdir()
+    (folder / "part-0.parquet").write_text("half")
+    with pair.spark.warehouse() as warehouse:
+        warehouse.clear_leftovers(["profile"])
+        assert warehouse.rows("select count(*) from profile.customers")[0][0] > 0
+    assert not folder.exists()
+    pair.spark.dbt(BUILDS[-1], "run", "--select", "customer_redirects")
+    assert all(each.is_equal for each in pair.compare({"profile.customer_redirects"}))
+
+
+def test_a_loop_that_does_not_converge_fails_and_cleans_its_tables(pair: Pair) -> None:
+    with pair.spark.warehouse() as warehouse:
+        assert isinstance(warehouse, SparkWarehouse)
+        warehouse.ensure_table("identity_scratch", "left_by_a_failed_run", {"a": "bigint"})
+    command = pair.spark.dbt_command(
+        BUILDS[-1], "run", "--select", "identity_components", identity_max_rounds=1
+    )
+    ended = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=pair.spark.environment(BUILDS[-1]),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert re.search("did not converge|did not reach their roots", ended.stdout), ended.stdout
+    with pair.spark.warehouse() as warehouse:
+        assert warehouse.rows("show schemas like 'identity_scratch'") == []
+    assert all(each.is_equal for each in pair.compare({"identity.identity_components"}))
 
 
 def test_another_order_of_ties_turns_the_comparison_red(pair: Pair, tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """The Spark side of the warehouse interface: rows as files, transactions that survive a kill."""
 
+import json
+import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -10,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import AS_OF, kept_environment, make_home, silent
+from conftest import skip_or_fail
+from support import AS_OF, PROJECT, environment_of, kept_environment, make_home, silent
 
 from orchestration.errors import CdpError, MissingSetting
 from orchestration.landing import land, load_declarations
@@ -314,6 +319,38 @@ def test_no_java_is_told_with_how_to_get_it(tmp_path: Path) -> None:
     java.chmod(0o755)
     with pytest.raises(CdpError, match=r"is Java 11\. Spark needs Java 17"):
         java_command({"JAVA_HOME": str(tmp_path)})
+
+
+def test_a_command_runs_on_a_cluster_that_is_gone_after_it(tmp_path: Path) -> None:
+    try:
+        java_command()
+    except CdpError as error:
+        skip_or_fail(str(error))
+    home = make_home(tmp_path / "home")
+    port, master_port, ui_port = free_ports(3)
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "spark", "run", "doctor", "--json"],
+        cwd=PROJECT,
+        env={
+            **environment_of(home),
+            "CDP_SPARK_PORT": str(port),
+            "CDP_SPARK_MASTER_PORT": str(master_port),
+            "CDP_SPARK_UI_PORT": str(ui_port),
+            "CDP_SPARK_WORKERS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    findings = {finding["what"]: finding for finding in json.loads(ended.stdout)}
+    assert findings["engine"]["state"] == "ok", ended.stderr
+    assert findings["engine"]["found"].startswith(f"spark on 127.0.0.1:{port}")
+    assert "starting worker-1" in ended.stderr
+    assert "worker-2" not in ended.stderr
+    for each in (port, master_port, ui_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", each)) != 0, f"port {each} is still held"
 
 
 def test_a_taken_port_is_told(cluster: LocalCluster, tmp_path: Path) -> None:
