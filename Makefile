@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SPARK := $(VENV)/.installed-spark
 export CDP_HOME ?= $(CURDIR)/data
 export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export GX_ANALYTICS_ENABLED := False
 
-.PHONY: help demo test ui lint bench install clean
+.PHONY: help demo test spark ui lint bench install clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -22,13 +23,24 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(SPARK): $(INSTALLED)
+	@echo "Installing Spark into $(VENV) (0.5 GB) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
+	@touch $@
+
 install: $(INSTALLED) ## the .venv with everything
 
 demo: $(INSTALLED) ## a sample company from landing to syncs
 	@$(BIN)/cdp demo
 
-test: $(INSTALLED) ## lint and every test that this machine can run
-	@$(BIN)/python -m pytest
+test: $(SPARK) ## lint and every test that this machine can run
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The whole job on a cluster of its own below data/spark, then both engines compared at full size.
+spark: $(SPARK) ## the sample company on a Spark cluster of this machine, and parity with DuckDB
+	@$(BIN)/cdp --home $(CURDIR)/data/spark spark run demo
+	@CDP_PARITY_PEOPLE=$${CDP_PARITY_PEOPLE:-10000} CDP_PARITY_DAYS=$${CDP_PARITY_DAYS:-305} \
+		$(BIN)/python -m pytest -s tests/e2e/test_spark.py
 
 ui: $(INSTALLED) ## the Dagster web UI with the finished runs (http://127.0.0.1:3000)
 	@$(BIN)/python -m orchestration.ui

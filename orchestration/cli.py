@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import click
@@ -399,6 +400,34 @@ def sync_status(names: tuple[str, ...], json_: bool) -> None:
         _rows("Syncs", rows)
 
 
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--to", "engine", required=True, type=click.Choice(["duckdb", "spark"]), help="The engine."
+)
+@as_json
+def move(folder: Path, engine: str, json_: bool) -> None:
+    """Copy this home into FOLDER for another engine; customer ids and history stay.
+
+    Raw tables, history tables, keys, ledger and archive are copied, and this home is left as
+    it is. For Spark, CDP_SPARK_HOST, CDP_SPARK_PORT and CDP_SPARK_STORAGE name the cluster.
+    """
+    from orchestration.landing.declarations import load_declarations
+    from orchestration.project import ensure_manifest
+    from orchestration.warehouse.move import move_home
+
+    home = this_home()
+    manifest = ensure_manifest(home, demo_date(home), say)
+    target = Home(folder.resolve())
+    moved = move_home(home, target, engine, load_declarations(PROJECT, home.root), manifest, say)
+    if json_:
+        show_json([each.__dict__ for each in moved])
+        return
+    rows = sum(each.rows for each in moved)
+    out.print(f"Moved {len(moved)} tables, {rows:,} rows, to {engine}.")
+    out.print(f"Build it with: CDP_TARGET={engine} cdp --home {folder} run", markup=False)
+
+
 @main.group()
 def spark() -> None:
     """A Spark cluster on this machine's loopback, to try and to test on.
@@ -599,8 +628,6 @@ def _next_steps(home: Home, summary: dict[str, Any]) -> list[str]:
 
 def _shown(path: Any) -> str:
     """A path below the working folder as people would type it."""
-    from pathlib import Path
-
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else str(path)
 
 

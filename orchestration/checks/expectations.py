@@ -7,6 +7,7 @@ hold counts, never values.
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -64,7 +65,10 @@ def snake(text: str) -> str:
 def _border() -> tuple[Any, Any]:
     """The library and a batch of any frame: imported late (it takes seconds), telemetry off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    import great_expectations as gx
+    with warnings.catch_warnings():
+        # It looks whether Spark is there, and Spark remarks on our pandas; no frame is Spark's.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
+        import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     variables: Any = context.variables

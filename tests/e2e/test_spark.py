@@ -42,7 +42,8 @@ SALT = "5a17" * 16
 KILLED = 2
 LIMIT_SECONDS = 3600
 # Seeds and staging's views are the same in the next build: they need not be made anew.
-MODELS = ("--exclude-resource-type", "test", "unit_test", *AGAIN)
+ALL_MODELS = ("--exclude-resource-type", "test", "unit_test")
+MODELS = (*ALL_MODELS, *AGAIN)
 GUEST, ACCOUNT = "ada.twin@post.example", "bea.twin@post.example"
 
 
@@ -71,7 +72,8 @@ class Side:
     ) -> list[str]:
         place = ("--project-dir", str(project), "--profiles-dir", str(project))
         target = ("--target-path", str(self.home.dbt_target), "--log-path", str(self.home.root))
-        given = {**dbt_variables(self.home, as_of), "schema_prefix": "", **variables}
+        prefix = self.settings.get("CDP_SCHEMA_PREFIX", "")
+        given = {**dbt_variables(self.home, as_of), "schema_prefix": prefix, **variables}
         dbt = str(Path(sys.executable).with_name("dbt"))
         return [dbt, *arguments, *place, *target, "--vars", json.dumps(given)]
 
@@ -96,7 +98,8 @@ class Side:
         if self.settings["CDP_TARGET"] == "duckdb":
             return DuckDbWarehouse(self.home.warehouse)
         port = int(self.settings["CDP_SPARK_PORT"])
-        return SparkWarehouse("127.0.0.1", port, self.settings["CDP_SPARK_STORAGE"])
+        prefix = self.settings.get("CDP_SCHEMA_PREFIX", "")
+        return SparkWarehouse("127.0.0.1", port, self.settings["CDP_SPARK_STORAGE"], prefix)
 
 
 @dataclass
@@ -402,6 +405,46 @@ def test_a_loop_that_does_not_converge_fails_and_cleans_its_tables(pair: Pair) -
     with pair.spark.warehouse() as warehouse:
         assert warehouse.rows("show schemas like 'identity_scratch'") == []
     assert all(each.is_equal for each in pair.compare({"identity.identity_components"}))
+
+
+def test_a_moved_home_builds_the_same_people_in_schemas_of_its_prefix(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """From DuckDB to Spark: no id changes and no event is told anew."""
+    prefix = {"CDP_SCHEMA_PREFIX": "moved_"}
+    where = {name: value for name, value in pair.spark.settings.items() if name != "CDP_TARGET"}
+    old = Side(pair.duck.home, {**pair.duck.settings, **where, **prefix})
+    new = Side(Home(tmp_path / "moved"), {**pair.spark.settings, **prefix})
+    old.cdp(BUILDS[-1], "move", str(new.home.root), "--to", "spark")
+    new.dbt(BUILDS[-1], "build", "--select", "+customers", "+identity_redirects", *ALL_MODELS)
+    tables = [
+        *(("identity", name) for name in ("identity_redirects", "identity_map", "identity_events")),
+        ("profile", "customers"),
+    ]
+    with pair.duck.warehouse() as left, new.warehouse() as right:
+        compared = compare_warehouses(left, right, tables)
+        assert right.place("profile", "customers") == "`moved_profile`.`customers`"
+    assert [each.table for each in compared if not each.is_equal] == [], shown(compared)
+    assert (new.home.state / "activation.sqlite").exists(), "the ledger comes along"
+    refused = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "orchestration.cli",
+            "move",
+            str(tmp_path / "again"),
+            "--to",
+            "spark",
+        ],
+        env=old.environment(BUILDS[-1]),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "holds an installation already" in refused.stderr
 
 
 def test_another_order_of_ties_turns_the_comparison_red(pair: Pair, tmp_path: Path) -> None:

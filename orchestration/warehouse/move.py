@@ -1,0 +1,133 @@
+"""Move a home to another engine: what landed, what history knows, and every key.
+
+Only raw tables and history tables are copied; all else is built from them. The salt and the
+registry are among them, so the first build on the new engine changes no customer_id.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from orchestration.build_state import is_unfinished
+from orchestration.errors import CdpError
+from orchestration.home import Home
+from orchestration.landing.declarations import Source
+from orchestration.landing.store import LANDING, rejected_name
+from orchestration.lock import hold_lock
+from orchestration.warehouse.base import Warehouse
+from orchestration.warehouse.connect import open_warehouse
+
+BATCH_ROWS = 200_000
+# What a home keeps besides its warehouse, its runs and what is made anew by a build.
+FILES = ("state", "archive", "truth", "outbox", "connections.yml", "sources.yml")
+ENGINE = "engine"
+BUILD = "build.json"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class MovedTable:
+    """A table that was copied, and its rows."""
+
+    schema: str
+    table: str
+    rows: int
+
+
+def move_home(
+    home: Home,
+    target: Home,
+    engine: str,
+    sources: Mapping[str, Source],
+    manifest: Path,
+    progress: Progress = lambda line: None,
+) -> list[MovedTable]:
+    """Copy a home into an empty folder for another engine; the old one is left as it is."""
+    if is_unfinished(home):
+        raise CdpError("The last build did not finish; `cdp run` first, then move.")
+    if target.root.exists() and any(target.root.iterdir()):
+        raise CdpError(f"{target.root} is not empty; give a new folder.")
+    with hold_lock(home, "move"):
+        target.ensure()
+        (target.state / ENGINE).write_text(engine)
+        moved = []
+        with (
+            open_warehouse(home, read_only=True) as old,
+            _engine(engine),
+            open_warehouse(target) as new,
+        ):
+            _refuse_taken(new)
+            for schema, table in _tables(sources, manifest):
+                rows = _copy(old, new, schema, table)
+                moved.append(MovedTable(schema, table, rows))
+                progress(f"{schema}.{table}: {rows:,} rows")
+        _copy_files(home, target)
+    return moved
+
+
+@contextmanager
+def _engine(engine: str) -> Iterator[None]:
+    """CDP_TARGET as the new home's commands will have it."""
+    before = os.environ.get("CDP_TARGET")
+    os.environ["CDP_TARGET"] = engine
+    try:
+        yield
+    finally:
+        os.environ.pop("CDP_TARGET")
+        if before is not None:
+            os.environ["CDP_TARGET"] = before
+
+
+def _refuse_taken(warehouse: Warehouse) -> None:
+    if warehouse.columns("raw_cdp", "installation"):
+        raise CdpError(
+            "The warehouse to move to holds an installation already. Give another storage, or "
+            "another CDP_SCHEMA_PREFIX."
+        )
+
+
+def _tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str, str]]:
+    """Raw tables and history tables; the salt last, so that a move cut short is not one."""
+    for source in sources.values():
+        for table in source.tables:
+            yield source.schema, table
+            yield source.schema, rejected_name(table)
+    nodes: dict[str, Any] = json.loads(manifest.read_text())["nodes"]
+    for node in nodes.values():
+        if node["resource_type"] == "model" and node["config"]["full_refresh"] is False:
+            yield node["config"]["schema"], node["name"]
+    yield LANDING, "loads"
+    yield LANDING, "current_loads"
+    yield "raw_cdp", "installation"
+
+
+def _copy(old: Warehouse, new: Warehouse, schema: str, table: str) -> int:
+    columns = old.columns(schema, table)
+    if not columns:
+        return 0
+    new.ensure_table(schema, table, columns)
+    rows = 0
+    with new.transaction():
+        for batch in old.batches(f"select * from {old.place(schema, table)}", BATCH_ROWS):
+            new.append(schema, table, pa.Table.from_batches([batch]))
+            rows += batch.num_rows
+    return rows
+
+
+def _copy_files(home: Home, target: Home) -> None:
+    for name in FILES:
+        path = home.root / name
+        if path.is_dir():
+            # The engine is the new home's own; its first build is still to come.
+            ignored = shutil.ignore_patterns(ENGINE, BUILD)
+            shutil.copytree(path, target.root / name, dirs_exist_ok=True, ignore=ignored)
+        elif path.exists():
+            shutil.copy2(path, target.root / name)
