@@ -23,6 +23,8 @@ def main() -> int:
         with DuckDbWarehouse(home.warehouse) as warehouse:
             ensure_tables(warehouse, load_declarations(PROJECT))
         set_environment(home)
+        # Whatever engine the shell is set to: the scratch home is a DuckDB file.
+        os.environ["CDP_TARGET"] = "duckdb"
         os.environ["DBT_TARGET_PATH"] = str(home.dbt_target)
         # Python's own remark on how sqlfluff ends its two processes; it says nothing of the SQL.
         os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"

@@ -40,12 +40,15 @@ def skip_or_fail(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes (`-n 2 --dist loadgroup`) one has the cluster, the other the files."""
-    for item in items:
-        needs_cluster = "cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("spark" if needs_cluster else str(item.path)))
+def pytest_configure() -> None:
+    """Tests say themselves which engine they run on, whatever the shell is set to."""
+    os.environ.pop("CDP_TARGET", None)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Of two processes (`-n 2 --dist loadgroup`) one has the cluster, and files stay whole."""
+    needs_cluster = "cluster" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("spark" if needs_cluster else item.path.stem))
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ when not matched by source then delete
         {% call statement('main') %}{{ create_table_as(False, target_relation, compiled_code) }}{% endcall %}
     {% else %}
         {% set next = next_relation(target_relation) %}
-        {% do adapter.drop_relation(next) %}
+        {% if load_cached_relation(next) %}{% do adapter.drop_relation(next) %}{% endif %}
         {% call statement('main') %}{{ create_table_as(False, next, compiled_code) }}{% endcall %}
         {% do swap_in(next, existing, target_relation) %}
     {% endif %}

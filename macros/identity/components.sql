@@ -109,18 +109,11 @@
 {% if execute %}
     {% do drop_scratch() %}
     {% do adapter.create_schema(scratch('any').without_identifier()) %}
-    {% set labels = namespace(table=make_scratch('labels_0', "
+    {% set labels = namespace(table=make_scratch('labels_start', "
         select node_key, node_key as component_key from " ~ identifiers ~ " where status = 'active'")) %}
     {% set tiers = run_query("select distinct tier from " ~ edges ~ " order by tier").columns[0].values() %}
     {% for tier in tiers %}
         {% set prefix = 'tier_' ~ tier %}
-        {% set type_counts = make_scratch(prefix ~ '_type_counts', "
-            select labels.component_key, identifiers.identifier_type, count(*) as value_count
-            from " ~ labels.table ~ " as labels
-            inner join " ~ identifiers ~ " as identifiers on labels.node_key = identifiers.node_key
-            inner join " ~ types ~ " as types
-                on identifiers.identifier_type = types.identifier_type and types.max_per_customer is not null
-            group by labels.component_key, identifiers.identifier_type") %}
         {% set candidates = make_scratch(prefix ~ '_candidates', "
             select distinct
                 edges.weaker_node_key,
@@ -130,6 +123,14 @@
             inner join " ~ labels.table ~ " as label_a on edges.node_a = label_a.node_key
             inner join " ~ labels.table ~ " as label_b on edges.node_b = label_b.node_key
             where edges.tier = " ~ tier ~ " and label_a.component_key <> label_b.component_key") %}
+        {% if count_rows(candidates) > 0 %}
+        {% set type_counts = make_scratch(prefix ~ '_type_counts', "
+            select labels.component_key, identifiers.identifier_type, count(*) as value_count
+            from " ~ labels.table ~ " as labels
+            inner join " ~ identifiers ~ " as identifiers on labels.node_key = identifiers.node_key
+            inner join " ~ types ~ " as types
+                on identifiers.identifier_type = types.identifier_type and types.max_per_customer is not null
+            group by labels.component_key, identifiers.identifier_type") %}
         {% set refused = make_scratch(prefix ~ '_refused_identifiers', "
             select distinct over_limit.weaker_node_key
             from (
@@ -160,7 +161,7 @@
                 group by merged.component_key, type_counts.identifier_type
                 having sum(type_counts.value_count) > max(types.max_per_customer)
             ) as over_limit") %}
-        {% set labels.table = make_scratch('labels_' ~ loop.index, "
+        {% set labels.table = make_scratch('labels_' ~ tier, "
             select
                 labels.node_key,
                 case when over_limit.component_key is null
@@ -170,6 +171,7 @@
             from " ~ labels.table ~ " as labels
             left join " ~ merged ~ " as merged on labels.component_key = merged.node_key
             left join " ~ over_limit ~ " as over_limit on merged.component_key = over_limit.component_key") %}
+        {% endif %}
     {% endfor %}
     {% do make_scratch('labels', "select node_key, component_key from " ~ labels.table) %}
 {% endif %}

@@ -61,7 +61,7 @@ def land_source(
             "sources.yml of CDP_HOME."
         )
     for table in source.tables.values():
-        exists = warehouse.columns(source.connector_schema, table.name)
+        exists = warehouse.columns(source.connector_schema, table.name, foreign=True)
         shown = f"schema:{source.connector_schema}.{table.name}"
         result = report.of(source.name, table.name)
         if not exists:
@@ -85,7 +85,7 @@ class _Reader:
 
     def __init__(self, warehouse: Warehouse, schema: str, table: Table) -> None:
         self.warehouse = warehouse
-        self.place = warehouse.place(schema, table.name)
+        self.place = warehouse.place(schema, table.name, foreign=True)
         self.table = table
         self.reading = Reading()
         self.columns = 0

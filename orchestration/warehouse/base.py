@@ -23,8 +23,11 @@ class Warehouse(Protocol):
 
     engine: str
 
-    def place(self, schema: str, table: str) -> str:
-        """A table's name as this engine's SQL spells it."""
+    def place(self, schema: str, table: str, *, foreign: bool = False) -> str:
+        """A table's name as this engine's SQL spells it.
+
+        A foreign schema is another tool's: it has not the prefix of this installation.
+        """
 
     def rows(self, query: str, parameters: Sequence[str | int] = ()) -> list[tuple[Any, ...]]:
         """A small answer as tuples; each `?` stands for a parameter."""
@@ -47,7 +50,7 @@ class Warehouse(Protocol):
     def export_parquet(self, query: str, path: Path) -> None:
         """Write an answer to one Parquet file, times in UTC without a zone."""
 
-    def columns(self, schema: str, table: str) -> dict[str, str]:
+    def columns(self, schema: str, table: str, *, foreign: bool = False) -> dict[str, str]:
         """Column names and types in order; empty where the table does not exist."""
 
     def ensure_table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:

@@ -49,7 +49,7 @@ class DuckDbWarehouse:
         """Close the file; another process may open it afterwards."""
         self.connection.close()
 
-    def place(self, schema: str, table: str) -> str:
+    def place(self, schema: str, table: str, *, foreign: bool = False) -> str:
         return f"{quoted(schema)}.{quoted(table)}"
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
@@ -86,7 +86,7 @@ class DuckDbWarehouse:
         escaped = str(path).replace("'", "''")
         self.connection.execute(f"copy ({query}) to '{escaped}' (format parquet)")
 
-    def columns(self, schema: str, table: str) -> dict[str, str]:
+    def columns(self, schema: str, table: str, *, foreign: bool = False) -> dict[str, str]:
         found = self.connection.execute(
             "select column_name, data_type from information_schema.columns "
             "where table_catalog = current_database() and table_schema = ? and table_name = ? "

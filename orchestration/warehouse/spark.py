@@ -25,10 +25,15 @@ import pyarrow.parquet as pq
 
 from orchestration.errors import CdpError
 
+# Folders beside the schemas' own, for each prefix apart: others may use the same storage.
 JOURNALS = "_transactions"
 EXPORTS = "_exports"
 VISITORS = "_visitors"
 RAW = "raw_"
+# What the models' tables are called until they are swapped in (macros/engines/tables.sql).
+NEXT = "__next"
+# The schema of seeds: all of it is made anew by every build.
+SEEDS = "seeds"
 # As in profiles.yml; and times in files as every reader knows them.
 SESSION = {
     "set:spark.sql.session.timeZone": "UTC",
@@ -60,15 +65,19 @@ class _Transaction:
 
 def storage_of(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system and the folder in it that a URI names, as all workers see it."""
-    for spelling in ("s3a://", "s3n://"):
-        uri = uri.replace(spelling, "s3://", 1) if uri.startswith(spelling) else uri
+    wrong = CdpError(
+        f"CDP_SPARK_STORAGE is {uri!r}; give a URI that this machine and all workers see, "
+        "for example file:///mnt/shared/cdp or s3a://bucket/cdp."
+    )
+    scheme, _, rest = uri.partition("://")
+    if not rest:
+        raise wrong
+    # Spark's names of S3 stand for the library that reaches it.
+    scheme = "s3" if scheme in ("s3a", "s3n") else scheme
     try:
-        system, root = fs.FileSystem.from_uri(uri)
+        system, root = fs.FileSystem.from_uri(f"{scheme}://{rest}")
     except (pa.ArrowInvalid, OSError) as error:
-        raise CdpError(
-            f"CDP_SPARK_STORAGE is {uri!r}; give a URI that this machine and all workers see, "
-            "for example file:///mnt/shared/cdp or s3://bucket/cdp."
-        ) from error
+        raise wrong from error
     return system, root.rstrip("/")
 
 
@@ -85,6 +94,7 @@ class SparkWarehouse:
         self.files, self.root = storage_of(storage)
         self._transaction: _Transaction | None = None
         self._stale: set[str] = set()
+        # By the schema's whole name, prefix included.
         self._known: dict[str, set[str]] = {}
         self._described: dict[tuple[str, str], dict[str, str]] = {}
         self.connection = self._connect()
@@ -118,8 +128,11 @@ class SparkWarehouse:
     def close(self) -> None:
         self.connection.close()
 
-    def place(self, schema: str, table: str) -> str:
-        return f"{_quoted(self.prefix + schema)}.{_quoted(table)}"
+    def place(self, schema: str, table: str, *, foreign: bool = False) -> str:
+        return f"{_quoted(self._schema(schema, foreign))}.{_quoted(table)}"
+
+    def _schema(self, schema: str, foreign: bool = False) -> str:
+        return schema if foreign else self.prefix + schema
 
     # Statements -----------------------------------------------------------------------------
 
@@ -182,7 +195,7 @@ class SparkWarehouse:
     def _exported(self, query: str) -> Iterator[ds.Dataset]:
         """An answer as the Parquet files that the workers wrote, removed after the block."""
         self._refresh()
-        name = f"{EXPORTS}/{uuid.uuid4().hex}"
+        name = f"{self.prefix}{EXPORTS}/{uuid.uuid4().hex}"
         self.execute(
             f"insert overwrite directory {_text(f'{self.uri}/{name}')} using parquet {query}"
         )
@@ -231,11 +244,11 @@ class SparkWarehouse:
         self.files.move(hidden, posixpath.join(folder, name))
 
     def _folder(self, schema: str, table: str) -> str:
-        return posixpath.join(self.root, self.prefix + schema, table)
+        return posixpath.join(self.root, self._schema(schema), table)
 
     @contextmanager
     def visiting(self, name: str, data: pa.Table) -> Iterator[None]:
-        folder = f"{VISITORS}/{uuid.uuid4().hex}"
+        folder = f"{self.prefix}{VISITORS}/{uuid.uuid4().hex}"
         path = posixpath.join(self.root, folder)
         self.files.create_dir(path, recursive=True)
         try:
@@ -252,64 +265,60 @@ class SparkWarehouse:
 
     # Tables ---------------------------------------------------------------------------------
 
-    def _tables(self, schema: str) -> set[str]:
-        """The tables of a schema; empty where there is no such schema. Asked for once."""
-        if schema not in self._known:
-            name = self.prefix + schema
+    def _tables(self, name: str) -> set[str]:
+        """The tables of a schema by its whole name; none where there is no such. Asked for once."""
+        if name not in self._known:
             exists = self.rows(f"show schemas like {_text(name)}")
             found = self.rows(f"show tables in {_quoted(name)}") if exists else []
-            self._known[schema] = {str(row[1]) for row in found}
-        return self._known[schema]
+            self._known[name] = {str(row[1]) for row in found}
+        return self._known[name]
 
-    def columns(self, schema: str, table: str) -> dict[str, str]:
-        if (schema, table) in self._described:
-            return self._described[schema, table]
-        if table.lower() not in self._tables(schema):
+    def columns(self, schema: str, table: str, *, foreign: bool = False) -> dict[str, str]:
+        name = self._schema(schema, foreign)
+        if (name, table) in self._described:
+            return self._described[name, table]
+        if table.lower() not in self._tables(name):
             return {}
-        described = self.rows(f"describe table {self.place(schema, table)}")
-        names = {}
-        for name, kind, *_ in described:
-            if not name or name.startswith("#"):
+        columns: dict[str, str] = {}
+        for column, kind, *_ in self.rows(f"describe table {_quoted(name)}.{_quoted(table)}"):
+            if not column or column.startswith("#"):
                 break
-            names[str(name)] = str(kind)
-        self._described[schema, table] = names
-        return names
+            columns[str(column)] = str(kind)
+        self._described[name, table] = columns
+        return columns
 
     def ensure_table(self, schema: str, table: str, columns: Mapping[str, str]) -> None:
-        wanted = {name: _spelt(kind) for name, kind in columns.items()}
-        place = self.place(schema, table)
-        if table.lower() not in self._tables(schema):
-            folder = f"{self.uri}/{self.prefix}{schema}"
-            self.execute(
-                f"create schema if not exists {_quoted(self.prefix + schema)} "
-                f"location {_text(folder)}"
-            )
-            listed = ", ".join(f"{_quoted(name)} {kind}" for name, kind in wanted.items())
+        wanted = {column: _spelt(kind) for column, kind in columns.items()}
+        name, place = self._schema(schema), self.place(schema, table)
+        if table.lower() not in self._tables(name):
+            location = _text(f"{self.uri}/{name}")
+            self.execute(f"create schema if not exists {_quoted(name)} location {location}")
+            listed = ", ".join(f"{_quoted(column)} {kind}" for column, kind in wanted.items())
             self.execute(f"create table if not exists {place} ({listed}) using parquet")
-            self._known[schema].add(table.lower())
-            self._described[schema, table] = wanted
+            self._known[name].add(table.lower())
+            self._described[name, table] = wanted
             return
-        existing = {name.lower() for name in self.columns(schema, table)}
-        added = {name: kind for name, kind in wanted.items() if name.lower() not in existing}
+        existing = {column.lower() for column in self.columns(schema, table)}
+        added = {c: kind for c, kind in wanted.items() if c.lower() not in existing}
         if added:
-            listed = ", ".join(f"{_quoted(name)} {kind}" for name, kind in added.items())
+            listed = ", ".join(f"{_quoted(column)} {kind}" for column, kind in added.items())
             self.execute(f"alter table {place} add columns ({listed})")
-            self._described.pop((schema, table), None)
+            self._described.pop((name, table), None)
 
     def clear_leftovers(self, schemas: Iterable[str]) -> None:
-        """Remove folders of tables that the catalog does not know.
+        """Remove what a killed statement left in a folder, where Spark would make no table.
 
-        A statement that was killed leaves its files, and Spark refuses to make a table where
-        files are.
+        A folder goes where its next state is known to the catalog, or where it is a next state
+        that is not, or a seed's: never one that alone might hold a table's rows, so that a
+        catalog that was lost, or is another one, loses nothing more.
         """
         for schema in schemas:
-            tables = self._tables(schema)
-            for info in self._listed(self.prefix + schema):
-                if posixpath.basename(info.path).lower() not in tables:
-                    if info.type == fs.FileType.Directory:
-                        self.files.delete_dir(info.path)
-                    else:
-                        self.files.delete_file(info.path)
+            tables = self._tables(self._schema(schema))
+            for info in self._listed(self._schema(schema)) if tables else ():
+                name = posixpath.basename(info.path).lower()
+                is_spare = name.endswith(NEXT) or name + NEXT in tables or schema == SEEDS
+                if info.type == fs.FileType.Directory and name not in tables and is_spare:
+                    self.files.delete_dir(info.path)
 
     def _refresh(self) -> None:
         """Tell this session of the files that were put into tables since it last read them."""
@@ -320,7 +329,7 @@ class SparkWarehouse:
     # Transactions ---------------------------------------------------------------------------
 
     def recover(self) -> None:
-        for info in self._listed(JOURNALS):
+        for info in self._listed(self.prefix + JOURNALS):
             with self.files.open_input_stream(info.path) as stream:
                 told = json.loads(stream.read() or b"{}")
             name = posixpath.basename(info.path)
@@ -329,7 +338,7 @@ class SparkWarehouse:
             else:
                 self._undo(name)
             self.files.delete_file(info.path)
-        for name in (EXPORTS, VISITORS):
+        for name in (self.prefix + EXPORTS, self.prefix + VISITORS):
             if self._listed(name):
                 self.files.delete_dir_contents(posixpath.join(self.root, name))
 
@@ -354,15 +363,15 @@ class SparkWarehouse:
         self._end(transaction.name)
 
     def _journal(self, name: str, told: Mapping[str, Any]) -> None:
-        folder = posixpath.join(self.root, JOURNALS)
+        folder = posixpath.join(self.root, self.prefix + JOURNALS)
         self.files.create_dir(folder, recursive=True)
-        written = posixpath.join(self.root, f"{JOURNALS}.{name}")
+        written = f"{folder}.{name}"
         with self.files.open_output_stream(written) as stream:
             stream.write(json.dumps(told).encode())
         self.files.move(written, posixpath.join(folder, name))
 
     def _end(self, name: str) -> None:
-        self.files.delete_file(posixpath.join(self.root, JOURNALS, name))
+        self.files.delete_file(posixpath.join(self.root, self.prefix + JOURNALS, name))
 
     def _put_in_place(self, replacements: Sequence[Sequence[str]]) -> None:
         """Make each new file its table's only one; done twice it changes nothing more."""

@@ -207,7 +207,34 @@ def test_a_killed_transaction_is_undone_or_finished(
         for _ in range(2):
             later.recover()
             assert (names_in(later), names_in(later, "books")) == (people, books)
-        assert later._listed("_transactions") == []
+        assert later._listed(f"{spark.prefix}_transactions") == []
+
+
+def test_nobody_undoes_what_another_installation_of_the_storage_does(
+    cluster: LocalCluster, spark: SparkWarehouse
+) -> None:
+    spark.ensure_table("raw_test", "people", {"name": "varchar"})
+    with spark.transaction():
+        spark.append("raw_test", "people", names("a"))
+        with connect(cluster, "other_") as other, connect(cluster, "") as unprefixed:
+            other.recover()
+            unprefixed.recover()
+    assert names_in(spark) == ["a"]
+
+
+def test_folders_that_alone_may_hold_rows_are_left(spark: SparkWarehouse) -> None:
+    """A catalog that was lost or is another one must not cost a table its rows."""
+    spark.ensure_table("identity", "identity_map", {"name": "varchar"})
+    for table in ("identity_registry", "identity_registry__next", "identity_map"):
+        spark.files.create_dir(f"{spark.root}/{spark.prefix}identity/{table}")
+        spark.files.create_dir(f"{spark.root}/{spark.prefix}lost/{table}")
+    spark.clear_leftovers(["identity", "lost"])
+    left = {
+        schema: sorted(info.base_name for info in spark._listed(spark.prefix + schema))
+        for schema in ("identity", "lost")
+    }
+    assert left["identity"] == ["identity_map", "identity_registry"]
+    assert len(left["lost"]) == 3, "the catalog knows nothing of this schema"
 
 
 def test_a_landing_in_a_schema_of_another_tool_works_on_spark(
@@ -232,33 +259,34 @@ sources:
 """
     )
     home = make_home(tmp_path / "home")
-    (home.root / "sources.yml").write_text("shop: {mode: schema, schema: tool_shop}\n")
+    tool = f"tool_{uuid.uuid4().hex[:8]}"
+    (home.root / "sources.yml").write_text(f"shop: {{mode: schema, schema: {tool}}}\n")
     declarations = load_declarations(project, home.root)
-    spark.ensure_table(
-        "tool_shop", "order", {"id": "string", "total": "double", "updated_at": "timestamp"}
-    )
+    # The tool knows nothing of our prefix.
+    spark.execute(f"create schema {tool}")
+    spark.execute(f"create table {tool}.order (id string, total double, updated_at timestamp)")
 
-    def tool_writes(*rows: tuple[str | None, float, datetime]) -> None:
-        columns = ("id", "total", "updated_at")
-        spark.append(
-            "tool_shop", "order", rows_of(*(dict(zip(columns, row, strict=True)) for row in rows))
-        )
+    def tool_writes(*rows: str) -> None:
+        spark.execute(f"insert into {tool}.order values {', '.join(rows)}")
 
     def landed() -> list[tuple[int, int]]:
         with kept_environment():
             report = land(home, spark, declarations, AS_OF, silent)
         return [(file.loaded, file.rejected) for result in report for file in result.files]
 
-    tool_writes(("1", 9.5, datetime(2026, 10, 1, 12, 30)), (None, 1.0, datetime(2026, 10, 1)))
+    tool_writes(
+        "('1', 9.5, timestamp '2026-10-01 12:30:00')", "(null, 1.0, timestamp '2026-10-01')"
+    )
     assert landed() == [(1, 1)]
     assert landed() == []
-    tool_writes(("2", 3.0, datetime(2026, 10, 2)))
+    tool_writes("('2', 3.0, timestamp '2026-10-02')")
     assert landed() == [(1, 0)]
     place = spark.place("raw_shop", "order")
     assert sorted(spark.rows(f"select id, total, updated_at from {place}")) == [
         ("1", Decimal("9.5000"), datetime(2026, 10, 1, 12, 30)),
         ("2", Decimal("3.0000"), datetime(2026, 10, 2)),
     ]
+    spark.execute(f"drop schema {tool} cascade")
 
 
 def test_the_salt_is_made_once(spark: SparkWarehouse) -> None:
