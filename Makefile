@@ -34,13 +34,13 @@ demo: $(INSTALLED) ## a sample company from landing to syncs
 	@$(BIN)/cdp demo
 
 test: $(SPARK) ## lint and every test that this machine can run
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 # The whole job on a cluster of its own below data/spark, then both engines compared at full size.
 spark: $(SPARK) ## the sample company on a Spark cluster of this machine, and parity with DuckDB
 	@$(BIN)/cdp --home $(CURDIR)/data/spark spark run demo
 	@CDP_PARITY_PEOPLE=$${CDP_PARITY_PEOPLE:-10000} CDP_PARITY_DAYS=$${CDP_PARITY_DAYS:-305} \
-		$(BIN)/python -m pytest -s tests/e2e/test_spark.py
+		$(BIN)/python -m pytest -s tests/spark
 
 ui: $(INSTALLED) ## the Dagster web UI with the finished runs (http://127.0.0.1:3000)
 	@$(BIN)/python -m orchestration.ui

@@ -33,6 +33,9 @@ from orchestration.home import Home
 from orchestration.warehouse.cluster import ClusterSettings, LocalCluster, java_command, spark_home
 
 
+SPARK = "tests/spark/"
+
+
 def skip_or_fail(reason: str) -> NoReturn:
     """Skip for want of something; where everything is required, fail."""
     if os.environ.get("CDP_REQUIRE_ALL") == "1":
@@ -45,10 +48,21 @@ def pytest_configure() -> None:
     os.environ.pop("CDP_TARGET", None)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Of two processes (`-n 2 --dist loadgroup`) one has the cluster, and files stay whole."""
-    needs_cluster = "cluster" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group("spark" if needs_cluster else item.path.stem))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SPARK))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes one has the cluster; any other file's tests stay together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByCluster(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return SPARK if file.startswith(SPARK) else file
+
+    return ByCluster(config, log)
 
 
 @pytest.fixture(autouse=True)
