@@ -32,7 +32,6 @@ from orchestration.errors import CdpError
 from orchestration.home import Home
 from orchestration.warehouse.cluster import ClusterSettings, LocalCluster, java_command, spark_home
 
-
 SPARK = "tests/spark/"
 
 
