@@ -102,3 +102,25 @@ from (
     )) as month_start
 ) as months
 {%- endmacro %}
+
+
+{# A text as a date, number or other type; null where it is none. Engines read half a date, or a
+   number with signs between its digits, each in its own way: only whole forms are taken. #}
+{% macro typed(text, type) -%}
+{%- if type == 'date' -%}
+case when {{ matches_form(text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?\\z') }} then try_cast(substr({{ text }}, 1, 10) as date) end
+{%- elif type.startswith('decimal') -%}
+case when {{ matches_form(text, '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\\z') }} then try_cast({{ text }} as {{ type }}) end
+{%- else -%}
+{{ exceptions.raise_compiler_error("A field of type " ~ type ~ " is not made equal on both engines yet; declare it as date or decimal.") }}
+{%- endif -%}
+{%- endmacro %}
+
+{# Whether a text has a form that is written here, not in data. #}
+{% macro matches_form(text, pattern) %}
+    {{- return(adapter.dispatch('matches_form', 'cdp')(text, pattern)) -}}
+{% endmacro %}
+
+{% macro default__matches_form(text, pattern) %}({{ text }} rlike r'{{ pattern }}'){% endmacro %}
+
+{% macro duckdb__matches_form(text, pattern) %}regexp_matches({{ text }}, '{{ pattern }}'){% endmacro %}

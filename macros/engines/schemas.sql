@@ -7,7 +7,8 @@
 {# Raw tables are in schemas of the same prefix; their declarations name them without it. #}
 {% macro source(source_name, table_name) %}
     {% set relation = builtins.source(source_name, table_name) %}
-    {% if var('schema_prefix') %}
+    {# A unit test's rows have no schema. #}
+    {% if var('schema_prefix') and relation.schema %}
         {% set relation = relation.incorporate(path={'schema': var('schema_prefix') ~ relation.schema}) %}
     {% endif %}
     {{ return(relation) }}
@@ -21,4 +22,22 @@
         create schema if not exists {{ relation }}
         {% if storage %}location '{{ storage.rstrip('/') }}/{{ relation.schema }}'{% endif %}
     {% endcall %}
+{% endmacro %}
+
+
+{# A bare dbt command knows the prefix by its variable alone, and must not write elsewhere. #}
+{% macro refuse_other_prefix() %}
+    {{ return(adapter.dispatch('refuse_other_prefix', 'cdp')()) }}
+{% endmacro %}
+
+{% macro default__refuse_other_prefix() %}{% endmacro %}
+
+{% macro spark__refuse_other_prefix() %}
+    {% set wanted = env_var('CDP_SCHEMA_PREFIX', '') %}
+    {% if wanted != var('schema_prefix') %}
+        {{ exceptions.raise_compiler_error(
+            "CDP_SCHEMA_PREFIX is '" ~ wanted ~ "' and the variable schema_prefix '" ~ var('schema_prefix')
+            ~ "'. Give dbt --vars '{schema_prefix: " ~ wanted ~ ", as_of_date: ...}'; cdp does so itself."
+        ) }}
+    {% endif %}
 {% endmacro %}

@@ -9,15 +9,23 @@
    - Parquet has neither: the next state is written beside the table and swapped in. A build
      that ends between the two leaves the next state whole; `finish_swaps` puts it in place. #}
 
-{% macro table_strategy(file_format, unique_key, exists) %}
-    {% if file_format in ('delta', 'iceberg') %}
-        {{ return('merge' if unique_key and exists else 'replace') }}
-    {% elif file_format in ('parquet', 'orc') %}
+{# `existing_format` is none before a table's first build. A table in another format than is asked
+   for, as one that `cdp move` brought, is swapped. #}
+{% macro table_strategy(file_format, unique_key, existing_format) %}
+    {% if file_format not in ('delta', 'iceberg', 'parquet') %}
+        {{ exceptions.raise_compiler_error(
+            "CDP_SPARK_FORMAT is " ~ file_format ~ "; choose delta, iceberg or parquet."
+        ) }}
+    {% endif %}
+    {% if file_format == 'parquet' or existing_format not in (none, file_format) %}
         {{ return('swap') }}
     {% endif %}
-    {{ exceptions.raise_compiler_error(
-        "CDP_SPARK_FORMAT is " ~ file_format ~ "; choose delta, iceberg, parquet or orc."
-    ) }}
+    {{ return('merge' if unique_key and existing_format else 'replace') }}
+{% endmacro %}
+
+{% macro format_of(existing) %}
+    {% if existing is none %}{{ return(none) }}{% endif %}
+    {{ return('delta' if existing.is_delta else 'iceberg' if existing.is_iceberg else 'parquet') }}
 {% endmacro %}
 
 
@@ -42,9 +50,8 @@ when not matched by source then delete
 {% materialization table, adapter='spark', supported_languages=['sql'] %}
     {% set target_relation = this.incorporate(type='table') %}
     {% set existing = load_cached_relation(this) %}
-    {% set is_table = existing is not none and existing.type == 'table' %}
     {% set unique_key = config.get('unique_key') %}
-    {% set strategy = table_strategy(config.get('file_format'), unique_key, is_table) %}
+    {% set strategy = table_strategy(config.get('file_format'), unique_key, format_of(existing)) %}
 
     {{ run_hooks(pre_hooks) }}
 
@@ -56,7 +63,6 @@ when not matched by source then delete
     {% if strategy == 'merge' %}
         {% call statement('main') %}{{ merge_statement(target_relation, compiled_code, unique_key, columns) }}{% endcall %}
     {% elif strategy == 'replace' %}
-        {% if existing is not none and not is_table %}{% do adapter.drop_relation(existing) %}{% endif %}
         {% call statement('main') %}{{ create_table_as(False, target_relation, compiled_code) }}{% endcall %}
     {% else %}
         {% set next = next_relation(target_relation) %}

@@ -28,8 +28,15 @@
 
 {# Drops the scratch schema with every work table, also those that a failed run left. #}
 {% macro drop_scratch() %}
-    {% if execute and flags.WHICH in ('run', 'build') %}
+    {% if execute %}
         {% do adapter.drop_schema(scratch('any').without_identifier()) %}
+    {% endif %}
+{% endmacro %}
+
+{# The same after a run that made the components, however it ended; other runs leave it alone. #}
+{% macro drop_scratch_of_this_run() %}
+    {% if flags.WHICH in ('run', 'build') and 'model.cdp.identity_components' in selected_resources %}
+        {% do drop_scratch() %}
     {% endif %}
 {% endmacro %}
 

@@ -19,6 +19,7 @@ from {{ history_relation(schema_name, table_name) }}
    would rewrite history. #}
 {% macro prepare_history() %}
     {% if execute and flags.WHICH in ('run', 'build') %}
+        {% do refuse_other_prefix() %}
         {% set tables = [
             ['identity', 'identity_registry', registry_columns()],
             ['identity', 'identity_map', map_columns()],

@@ -56,7 +56,7 @@
     {%- elif field['normalise'] == 'number_text' -%}{{ normalise_number_text(text) }}
     {%- elif field['normalise'] == 'phone' -%}{{ phone_digits(text) }}
     {%- elif field['normalise'] == 'country' -%}{{ lower_case(trimmed(text)) }}
-    {%- elif field['type'] -%}try_cast({{ text }} as {{ field['type'] }})
+    {%- elif field['type'] -%}{{ typed(text, field['type']) }}
     {%- else -%}{{ text }}
     {%- endif -%}
 {% endmacro %}

@@ -7,8 +7,9 @@ hold counts, never values.
 
 import os
 import re
-import warnings
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -61,13 +62,24 @@ def snake(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
 
 
+@contextmanager
+def _no_spark() -> Iterator[None]:
+    """The library takes Spark in where it finds it, for seconds and with remarks; no frame is."""
+    kept = sys.modules.get("pyspark")
+    sys.modules["pyspark"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["pyspark"]
+        if kept is not None:
+            sys.modules["pyspark"] = kept
+
+
 @cache
 def _border() -> tuple[Any, Any]:
     """The library and a batch of any frame: imported late (it takes seconds), telemetry off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    with warnings.catch_warnings():
-        # It looks whether Spark is there, and Spark remarks on our pandas; no frame is Spark's.
-        warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
+    with _no_spark():
         import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")

@@ -70,6 +70,7 @@ def build_dbt_assets(home: Home) -> dg.AssetsDefinition:
         with hold_lock(home, "build", LOCK_WAIT_SECONDS):
             begin_build(home)
             with open_warehouse(home) as warehouse:
+                warehouse.recover()
                 warehouse.clear_leftovers(built_schemas(home.manifest))
             # The home's own target folder, so that the parse of the assets is used again.
             build = dbt.cli(arguments, context=context, target_path=home.dbt_target)

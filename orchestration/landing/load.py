@@ -58,6 +58,7 @@ from orchestration.landing.store import (
     result_of,
 )
 from orchestration.warehouse.base import Warehouse
+from orchestration.warehouse.connect import remember_installation
 
 GROUP_FILES = 100
 GROUP_BYTES = 64 * 1024 * 1024
@@ -111,6 +112,7 @@ def land(
 ) -> LandingReport:
     """Load all that is ready; what is wrong is reported and the rest goes on."""
     ensure_tables(warehouse, declarations)
+    remember_installation(home, warehouse)
     report = LandingReport()
     refused = RefusedFiles(home)
     found = scan(home.landing)

@@ -452,18 +452,41 @@ def _endless_fault(row: int, lines: _Lines) -> Fault:
 # JSON lines -----------------------------------------------------------------------------------
 
 
-class _NumberText(float):
+class _Number:
     """A JSON number that remembers how it was written, so that 12.10 stays 12.10."""
 
     text: str
 
 
-def _number(text: str) -> _NumberText:
-    number = _NumberText(text)
+class _Fraction(_Number, float):
+    """A number that every engine writes alike."""
+
+
+class _Whole(_Number, int):
+    """12.0 and 9e8: within JSON a whole number, since engines write them in ways of their own."""
+
+
+class _FarNumber(_Number, str):
+    """Very large and very small ones: within JSON a text, for the same reason."""
+
+
+# From here on Java writes an exponent (Double.toString), and others do not.
+_FAR, _NEAR = 1e7, 1e-3
+
+
+def _number(text: str) -> _Number:
+    number = float(text)
     if number in (float("inf"), float("-inf")):
         raise ValueError("a number is too large")
-    number.text = text
-    return number
+    kept: _Number
+    if number.is_integer() and abs(number) < 2**63:
+        kept = _Whole(number)
+    elif _NEAR <= abs(number) < _FAR:
+        kept = _Fraction(number)
+    else:
+        kept = _FarNumber(repr(number))
+    kept.text = text
+    return kept
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -648,12 +671,12 @@ def _scalar(value: Any, column: Column) -> str | None:
     if column.format == "json":
         # A string may hold JSON already (exports of warehouses write it so); `checking` parses it.
         return value if isinstance(value, str) else _dump(value)
+    if isinstance(value, _Number):
+        return value.text
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, _NumberText):
-        return value.text
     if isinstance(value, int):
         return str(value)
     kind = "an object" if isinstance(value, dict) else "a list"

@@ -143,8 +143,8 @@ class LocalCluster:
     storage: Path
     settings: ClusterSettings = field(default_factory=ClusterSettings)
     progress: Progress = lambda line: None
-    extra_options: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _environment: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -159,7 +159,13 @@ class LocalCluster:
 
     @property
     def storage_uri(self) -> str:
-        return self.storage.resolve().as_uri()
+        uri = self.storage.resolve().as_uri()
+        if "%" in uri:
+            raise CdpError(
+                f"{self.storage} has a blank or a letter outside ASCII in its path, which Spark "
+                "and others read in two ways. Give CDP_HOME another folder."
+            )
+        return uri
 
     @property
     def environment(self) -> dict[str, str]:
@@ -180,9 +186,14 @@ class LocalCluster:
         self.storage.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "conf"
         configuration.mkdir(exist_ok=True)
-        self._spark_class = [str(home / "bin" / "spark-class")]
+        # Neither another Spark's settings nor a secret of ours.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SPARK_", "CDP_"))
+        }
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_")},
+            **kept,
             "JAVA_HOME": str(Path(java).resolve().parent.parent),
             "SPARK_HOME": str(home),
             "SPARK_CONF_DIR": str(configuration),
@@ -191,7 +202,7 @@ class LocalCluster:
             "PYSPARK_PYTHON": sys.executable,
         }
         try:
-            self._start_master()
+            self._start_master(home)
             for number in range(1, self.settings.workers + 1):
                 self.start_worker(number)
             self._wait("workers", self._workers_are_up)
@@ -232,11 +243,11 @@ class LocalCluster:
                 preexec_fn=_end_with_parent,
             )
 
-    def _start_master(self) -> None:
+    def _start_master(self, home: Path) -> None:
         self._spawn(
             "master",
             [
-                *self._spark_class,
+                str(home / "bin" / "spark-class"),
                 "org.apache.spark.deploy.master.Master",
                 *("--host", LOOPBACK),
                 *("--port", str(self.settings.master_port)),
@@ -250,7 +261,7 @@ class LocalCluster:
         self._spawn(
             f"worker-{number}",
             [
-                *self._spark_class,
+                str(spark_home() / "bin" / "spark-class"),
                 "org.apache.spark.deploy.worker.Worker",
                 *("--host", LOOPBACK),
                 *("--webui-port", "0"),
@@ -280,15 +291,12 @@ class LocalCluster:
             "spark.hadoop.javax.jdo.option.ConnectionURL": (
                 f"jdbc:derby:;databaseName={self.folder / 'metastore'};create=true"
             ),
-            "spark.driver.extraJavaOptions": (
-                f"-Dderby.system.home={self.folder} -Dderby.system.durability=test {JAVA_OPTIONS}"
-            ),
+            "spark.driver.extraJavaOptions": (f"-Dderby.system.home={self.folder} {JAVA_OPTIONS}"),
             "spark.executor.extraJavaOptions": JAVA_OPTIONS,
             # On a few thousand rows the planner costs more than the work: no second planning
             # while a query runs, no rules that only pay on large tables.
             "spark.sql.adaptive.enabled": "false",
             "spark.sql.constraintPropagation.enabled": "false",
-            **self.extra_options,
         }
         self._spawn(
             "thrift-server",

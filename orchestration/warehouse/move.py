@@ -5,10 +5,8 @@ registry are among them, so the first build on the new engine changes no custome
 """
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from orchestration.landing.declarations import Source
 from orchestration.landing.store import LANDING, rejected_name
 from orchestration.lock import hold_lock
 from orchestration.warehouse.base import Warehouse
-from orchestration.warehouse.connect import open_warehouse
+from orchestration.warehouse.connect import open_warehouse, settled_engine
 
 BATCH_ROWS = 200_000
 # What a home keeps besides its warehouse, its runs and what is made anew by a build.
@@ -51,51 +49,44 @@ def move_home(
     progress: Progress = lambda line: None,
 ) -> list[MovedTable]:
     """Copy a home into an empty folder for another engine; the old one is left as it is."""
-    if is_unfinished(home):
-        raise CdpError("The last build did not finish; `cdp run` first, then move.")
     if target.root.exists() and any(target.root.iterdir()):
         raise CdpError(f"{target.root} is not empty; give a new folder.")
+    tables = list(_tables(sources, manifest))
     with hold_lock(home, "move"):
+        if is_unfinished(home):
+            raise CdpError("The last build did not finish; `cdp run` first, then move.")
         target.ensure()
-        (target.state / ENGINE).write_text(engine)
-        moved = []
         with (
-            open_warehouse(home, read_only=True) as old,
-            _engine(engine),
-            open_warehouse(target) as new,
+            open_warehouse(home, read_only=True, engine=settled_engine(home)) as old,
+            open_warehouse(target, engine=engine) as new,
         ):
-            _refuse_taken(new)
-            for schema, table in _tables(sources, manifest):
+            old.recover()
+            new.recover()
+            _refuse_taken(new, tables)
+            moved = []
+            for schema, table in tables:
                 rows = _copy(old, new, schema, table)
                 moved.append(MovedTable(schema, table, rows))
                 progress(f"{schema}.{table}: {rows:,} rows")
         _copy_files(home, target)
+        (target.state / ENGINE).write_text(engine)
     return moved
 
 
-@contextmanager
-def _engine(engine: str) -> Iterator[None]:
-    """CDP_TARGET as the new home's commands will have it."""
-    before = os.environ.get("CDP_TARGET")
-    os.environ["CDP_TARGET"] = engine
-    try:
-        yield
-    finally:
-        os.environ.pop("CDP_TARGET")
-        if before is not None:
-            os.environ["CDP_TARGET"] = before
-
-
-def _refuse_taken(warehouse: Warehouse) -> None:
-    if warehouse.columns("raw_cdp", "installation"):
-        raise CdpError(
-            "The warehouse to move to holds an installation already. Give another storage, or "
-            "another CDP_SCHEMA_PREFIX."
-        )
+def _refuse_taken(warehouse: Warehouse, tables: Iterable[tuple[str, str]]) -> None:
+    """Nothing is copied onto rows, be they an installation's or a move's that was cut short."""
+    for schema, table in tables:
+        if warehouse.columns(schema, table):
+            place = warehouse.place(schema, table)
+            if warehouse.rows(f"select 1 from {place} limit 1"):
+                raise CdpError(
+                    f"{place} holds rows already, of an installation or of a move that was cut "
+                    "short. Give another storage or CDP_SCHEMA_PREFIX, or drop those schemas."
+                )
 
 
 def _tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str, str]]:
-    """Raw tables and history tables; the salt last, so that a move cut short is not one."""
+    """Raw tables and history tables; the salt last, so that a move cut short has none."""
     for source in sources.values():
         for table in source.tables:
             yield source.schema, table
@@ -126,8 +117,8 @@ def _copy_files(home: Home, target: Home) -> None:
     for name in FILES:
         path = home.root / name
         if path.is_dir():
-            # The engine is the new home's own; its first build is still to come.
-            ignored = shutil.ignore_patterns(ENGINE, BUILD)
-            shutil.copytree(path, target.root / name, dirs_exist_ok=True, ignore=ignored)
+            shutil.copytree(path, target.root / name, dirs_exist_ok=True)
         elif path.exists():
             shutil.copy2(path, target.root / name)
+    # The new home's first build is still to come.
+    (target.state / BUILD).unlink(missing_ok=True)

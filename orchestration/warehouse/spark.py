@@ -29,7 +29,6 @@ from orchestration.errors import CdpError
 JOURNALS = "_transactions"
 EXPORTS = "_exports"
 VISITORS = "_visitors"
-RAW = "raw_"
 # What the models' tables are called until they are swapped in (macros/engines/tables.sql).
 NEXT = "__next"
 # The schema of seeds: all of it is made anew by every build.
@@ -56,7 +55,9 @@ class _Transaction:
 
     name: str
     files: int = 0
-    replacements: list[tuple[str, str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    # By the table's folder: the file that will be its only one.
+    replacements: dict[str, str] = field(default_factory=dict)
 
     def next_file(self) -> str:
         self.files += 1
@@ -70,7 +71,8 @@ def storage_of(uri: str) -> tuple[fs.FileSystem, str]:
         "for example file:///mnt/shared/cdp or s3a://bucket/cdp."
     )
     scheme, _, rest = uri.partition("://")
-    if not rest:
+    # What is written with % is a blank or a foreign letter, which Spark does not read so.
+    if not rest or "%" in rest:
         raise wrong
     # Spark's names of S3 stand for the library that reaches it.
     scheme = "s3" if scheme in ("s3a", "s3n") else scheme
@@ -214,6 +216,8 @@ class SparkWarehouse:
             with self.transaction():
                 self.append(schema, table, data)
             return
+        if self._folder(schema, table) in self._transaction.replacements:
+            raise RuntimeError("rows appended to a table that the transaction replaces")
         self._write(schema, table, self._transaction.next_file(), data)
         self._stale.add(self.place(schema, table))
 
@@ -225,19 +229,28 @@ class SparkWarehouse:
         name = self._transaction.next_file()
         # Readers pass over names that begin with an underscore.
         self._write(schema, table, f"_{name}", data)
-        self._transaction.replacements.append((self._folder(schema, table), name))
-        self._stale.add(self.place(schema, table))
+        folder = self._folder(schema, table)
+        earlier = self._transaction.replacements.get(folder)
+        self._transaction.replacements[folder] = name
+        if earlier:
+            self.files.delete_file(posixpath.join(folder, f"_{earlier}"))
 
     def _write(self, schema: str, table: str, name: str, data: pa.Table) -> None:
         kinds = self.columns(schema, table)
         wanted = pa.schema([(column, _arrow(kind)) for column, kind in kinds.items()])
+        # The catalog knows a column by its name in any case.
+        given = {column.lower(): column for column in data.column_names}
+        unknown = sorted(set(given) - {column.lower() for column in kinds})
+        if unknown:
+            raise CdpError(f"{schema}.{table} has no column {', '.join(unknown)}.")
         arrays = [
-            data[each.name].cast(each.type)
-            if each.name in data.column_names
+            data[given[each.name.lower()]].cast(each.type)
+            if each.name.lower() in given
             else pa.nulls(data.num_rows, each.type)
             for each in wanted
         ]
         folder = self._folder(schema, table)
+        self._intend(folder)
         self.files.create_dir(folder, recursive=True)
         hidden = posixpath.join(folder, f"._{name}.writing")
         pq.write_table(pa.Table.from_arrays(arrays, schema=wanted), hidden, filesystem=self.files)
@@ -308,17 +321,29 @@ class SparkWarehouse:
     def clear_leftovers(self, schemas: Iterable[str]) -> None:
         """Remove what a killed statement left in a folder, where Spark would make no table.
 
-        A folder goes where its next state is known to the catalog, or where it is a next state
-        that is not, or a seed's: never one that alone might hold a table's rows, so that a
-        catalog that was lost, or is another one, loses nothing more.
+        A folder goes only where the rows of its table are in another one: the catalog's word
+        alone is not enough, since a rename that is killed leaves it and the folders apart.
         """
         for schema in schemas:
             tables = self._tables(self._schema(schema))
-            for info in self._listed(self._schema(schema)) if tables else ():
-                name = posixpath.basename(info.path).lower()
-                is_spare = name.endswith(NEXT) or name + NEXT in tables or schema == SEEDS
-                if info.type == fs.FileType.Directory and name not in tables and is_spare:
-                    self.files.delete_dir(info.path)
+            # Where the catalog knows nothing of a schema it may be the wrong catalog.
+            folders = {
+                posixpath.basename(info.path).lower(): info.path
+                for info in (self._listed(self._schema(schema)) if tables else ())
+                if info.type == fs.FileType.Directory
+            }
+            for name, path in folders.items():
+                if name in tables:
+                    continue
+                other = name.removesuffix(NEXT) if name.endswith(NEXT) else name + NEXT
+                if other in tables and other not in folders:
+                    place = posixpath.join(posixpath.dirname(path), other)
+                    raise CdpError(
+                        f"A build was killed while it renamed {schema}.{other}: its rows are in "
+                        f"{path}. Move that folder to {place} and run again."
+                    )
+                if other in tables or name.endswith(NEXT) or schema == SEEDS:
+                    self.files.delete_dir(path)
 
     def _refresh(self) -> None:
         """Tell this session of the files that were put into tables since it last read them."""
@@ -336,7 +361,7 @@ class SparkWarehouse:
             if told.get("state") == "committed":
                 self._put_in_place(told["replacements"])
             else:
-                self._undo(name)
+                self._undo(name, told.get("folders", []))
             self.files.delete_file(info.path)
         for name in (self.prefix + EXPORTS, self.prefix + VISITORS):
             if self._listed(name):
@@ -347,12 +372,12 @@ class SparkWarehouse:
         if self._transaction is not None:
             raise RuntimeError("a transaction within a transaction")
         self._transaction = transaction = _Transaction(uuid.uuid4().hex)
-        self._journal(transaction.name, {"state": "open"})
+        self._journal(transaction.name, {"state": "open", "folders": []})
         try:
             yield
         except BaseException:
             self._transaction = None
-            self._undo(transaction.name)
+            self._undo(transaction.name, transaction.folders)
             self._end(transaction.name)
             raise
         self._transaction = None
@@ -361,6 +386,13 @@ class SparkWarehouse:
             self._journal(transaction.name, committed)
             self._put_in_place(transaction.replacements)
         self._end(transaction.name)
+
+    def _intend(self, folder: str) -> None:
+        """Note a folder before the first file is written to it, so that it can be undone."""
+        transaction = self._transaction
+        if transaction is not None and folder not in transaction.folders:
+            transaction.folders.append(folder)
+            self._journal(transaction.name, {"state": "open", "folders": transaction.folders})
 
     def _journal(self, name: str, told: Mapping[str, Any]) -> None:
         folder = posixpath.join(self.root, self.prefix + JOURNALS)
@@ -373,27 +405,29 @@ class SparkWarehouse:
     def _end(self, name: str) -> None:
         self.files.delete_file(posixpath.join(self.root, self.prefix + JOURNALS, name))
 
-    def _put_in_place(self, replacements: Sequence[Sequence[str]]) -> None:
+    def _put_in_place(self, replacements: Mapping[str, str]) -> None:
         """Make each new file its table's only one; done twice it changes nothing more."""
-        for folder, name in replacements:
+        for folder, name in replacements.items():
             hidden = posixpath.join(folder, f"_{name}")
             if self.files.get_file_info(hidden).type == fs.FileType.File:
                 for info in self.files.get_file_info(fs.FileSelector(folder)):
                     if info.path != hidden:
                         self.files.delete_file(info.path)
                 self.files.move(hidden, posixpath.join(folder, name))
+            self._stale.add(self._place_of(folder))
 
-    def _undo(self, name: str) -> None:
-        """Remove every file that a transaction wrote into raw tables."""
-        for schema in self._listed(""):
-            if not posixpath.basename(schema.path).startswith(self.prefix + RAW):
-                continue
-            selector = fs.FileSelector(schema.path, recursive=True)
+    def _undo(self, name: str, folders: Iterable[str]) -> None:
+        """Remove every file that a transaction wrote."""
+        for folder in folders:
+            selector = fs.FileSelector(folder, allow_not_found=True)
             for info in self.files.get_file_info(selector):
                 if info.type == fs.FileType.File and name in posixpath.basename(info.path):
                     self.files.delete_file(info.path)
-                    table = posixpath.basename(posixpath.dirname(info.path))
-                    self._stale.add(f"{_quoted(posixpath.basename(schema.path))}.{_quoted(table)}")
+                    self._stale.add(self._place_of(folder))
+
+    def _place_of(self, folder: str) -> str:
+        schema, table = posixpath.split(folder)
+        return f"{_quoted(posixpath.basename(schema))}.{_quoted(table)}"
 
     def _listed(self, name: str) -> list[fs.FileInfo]:
         folder = posixpath.join(self.root, name) if name else self.root

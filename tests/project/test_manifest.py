@@ -273,6 +273,11 @@ ENGINE_SPECIFIC = {
     "distinct on": r"\bdistinct\s+on\b",
     "hashes of one engine": r"\b(hash|sha1?|sha2|sha256|xxhash\w*|crc32|md5_number\w*)\s*\(",
     "null-safe equality of one engine": r"\s<=>\s",
+    # Half a date, blanks and signs within a number are read in ways of their own: `typed()`.
+    "casts of what may not fit": r"\btry_cast\s*\(",
+    "days of one engine": r"\b(dayofweek|day_of_week|isodow|weekofyear)\b|"
+    r"\bextract\s*\(\s*(dow|week|isoyear)",
+    "texts in a row": r"\b(string_agg|listagg|group_concat)\s*\(",
 }
 PLANTED = {
     "a branch on the engine": "{% if target.type == 'duckdb' %}",
@@ -296,6 +301,9 @@ PLANTED = {
     "distinct on": "select distinct on (a) a, b",
     "hashes of one engine": "select sha2(a, 256)",
     "null-safe equality of one engine": "where a <=> b",
+    "casts of what may not fit": "select try_cast(a as date)",
+    "days of one engine": "select extract(dow from a)",
+    "texts in a row": "select string_agg(a, ',')",
 }
 ALSO_CAUGHT = [
     "select list(x)",
@@ -315,6 +323,9 @@ ALSO_CAUGHT = [
     "select `order`",
     "select to_timestamp(a)",
     "{% if adapter.type() == 'spark' %}",
+    # SQL that a macro builds from texts.
+    "{% set made = make_scratch('a', \"select avg(b) from \" ~ c) %}",
+    "{{ run_query('select lower(a) from b') }}",
 ]
 ALLOWED = [
     "select concat_ws('|', a, b)",
@@ -336,13 +347,23 @@ def without_comments(code: str) -> str:
 
 
 # What Jinja's own expressions may hold: filters, lists and texts in double quotes.
+JINJA = r"\{\{.*?\}\}|\{%.*?%\}"
 ONLY_IN_SQL = {"trim and case", "a mean", "quotes of one engine", "a list"}
 
 
 def engine_specific(code: str) -> list[str]:
     """The names of what only one engine understands in a file's code."""
     code = without_comments(code)
-    sql = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", code, flags=re.DOTALL)
+    sql = re.sub(JINJA, " ", code, flags=re.DOTALL)
+    for part in re.findall(JINJA, code, flags=re.DOTALL):
+        # SQL that a macro builds stands in texts; others are names and arguments.
+        texts = re.findall(r"\"([^\"]*)\"|'([^']*)'", part)
+        sql += " ".join(
+            text
+            for pair in texts
+            for text in pair
+            if re.search(r"\b(select|from|group by)\b", text)
+        )
     return [
         name
         for name, pattern in ENGINE_SPECIFIC.items()

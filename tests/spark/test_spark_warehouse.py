@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import skip_or_fail
-from support import AS_OF, PROJECT, environment_of, kept_environment, make_home, silent
+from support import AS_OF, PROJECT, environment_of, kept_environment, make_home, put, silent
 
 from orchestration.errors import CdpError, MissingSetting
 from orchestration.landing import land, load_declarations
@@ -50,6 +50,9 @@ ROWS: list[dict[str, Any]] = [
     {"name": "یاسر 👩‍👧 Nguyễn", "number": -1, "is_good": False, "at": datetime(1969, 12, 31)},
     {"name": None},
 ]
+
+
+RATE = {"currency": "EUR", "rate_date": "2026-10-01", "rate": "0.8"}
 
 
 def rows_of(*rows: Mapping[str, Any]) -> pa.Table:
@@ -182,6 +185,7 @@ def die_at(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     [
         # Before its commit a transaction never was; after it, it is finished.
         ("_put_in_place", ["a", "b"], ["new"]),
+        ("_place_of", ["a", "b"], ["new"]),
         ("replace", ["a"], ["old"]),
     ],
 )
@@ -222,6 +226,85 @@ def test_nobody_undoes_what_another_installation_of_the_storage_does(
     assert names_in(spark) == ["a"]
 
 
+def test_a_replacement_killed_between_removing_and_moving_is_finished(
+    cluster: LocalCluster, spark: SparkWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark.ensure_table("raw_test", "books", {"name": "varchar"})
+    spark.append("raw_test", "books", names("old"))
+
+    class Dying:
+        """A storage whose last move never comes."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(files, name)
+
+        def move(self, source: str, target: str) -> None:
+            raise Killed
+
+    def put_in_place(warehouse: SparkWarehouse, replacements: Mapping[str, str]) -> None:
+        patched.setattr(warehouse, "files", Dying())
+        original(warehouse, replacements)
+
+    files, original = spark.files, SparkWarehouse._put_in_place
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(SparkWarehouse, "_put_in_place", put_in_place)
+        spark.replace("raw_test", "books", names("new"))
+    with connect(cluster, spark.prefix) as later:
+        later.recover()
+        assert names_in(later, "books") == ["new"]
+
+
+def test_a_transaction_replaces_a_table_by_its_last_word(spark: SparkWarehouse) -> None:
+    spark.ensure_table("raw_test", "books", {"name": "varchar"})
+    with spark.transaction():
+        spark.replace("raw_test", "books", names("a"))
+        spark.replace("raw_test", "books", names("b"))
+        assert names_in(spark, "books") == []
+    assert names_in(spark, "books") == ["b"]
+
+
+def test_columns_are_matched_in_any_case_and_none_is_lost(warehouse: Warehouse) -> None:
+    warehouse.ensure_table("raw_test", "people", {"Name": "varchar"})
+    warehouse.ensure_table("raw_test", "people", {"name": "varchar"})
+    warehouse.append("raw_test", "people", names("a"))
+    assert names_in(warehouse) == ["a"]
+    with pytest.raises(Exception, match=r"(?i)age"):
+        warehouse.append("raw_test", "people", pa.table({"name": ["b"], "age": [1]}))
+    assert names_in(warehouse) == ["a"]
+
+
+def test_a_warehouse_of_another_home_is_refused(cluster: LocalCluster, tmp_path: Path) -> None:
+    prefix = f"t{uuid.uuid4().hex[:8]}_"
+    homes = [make_home(tmp_path / name) for name in ("ours", "theirs")]
+    put(homes[0], "fx/rates", "rates.csv", [RATE])
+    with kept_environment(**cluster.environment, CDP_SCHEMA_PREFIX=prefix):
+        declarations = {"fx": load_declarations(PROJECT)["fx"]}
+        with open_warehouse(homes[0]) as warehouse:
+            land(homes[0], warehouse, declarations, AS_OF, silent)
+        with open_warehouse(homes[0]) as warehouse:
+            place = warehouse.place("raw_fx", "rates")
+            assert warehouse.rows(f"select count(*) from {place}") == [(1,)]
+        with pytest.raises(CdpError, match="another home's"):
+            open_warehouse(homes[1])
+    with (
+        kept_environment(**cluster.environment, CDP_SCHEMA_PREFIX=f"no_{prefix}"),
+        pytest.raises(CdpError, match="there is none where it looks"),
+    ):
+        open_warehouse(homes[0])
+    with connect(cluster, prefix) as warehouse:
+        for schema in ("raw_fx", "raw_landing", "raw_cdp"):
+            warehouse.execute(f"drop schema {prefix}{schema} cascade")
+
+
+def test_a_home_that_has_a_duckdb_file_is_a_duckdb_home(tmp_path: Path) -> None:
+    """Homes from before the engine was noted."""
+    home = make_home(tmp_path / "home")
+    home.warehouse.touch()
+    with kept_environment(CDP_TARGET="spark"), pytest.raises(CdpError, match="is on duckdb"):
+        engine_of(home)
+    assert not (home.state / "engine").exists()
+
+
 def test_folders_that_alone_may_hold_rows_are_left(spark: SparkWarehouse) -> None:
     """A catalog that was lost or is another one must not cost a table its rows."""
     spark.ensure_table("identity", "identity_map", {"name": "varchar"})
@@ -229,6 +312,16 @@ def test_folders_that_alone_may_hold_rows_are_left(spark: SparkWarehouse) -> Non
         spark.files.create_dir(f"{spark.root}/{spark.prefix}identity/{table}")
         spark.files.create_dir(f"{spark.root}/{spark.prefix}lost/{table}")
     spark.clear_leftovers(["identity", "lost"])
+    for name, known, folder in (
+        # The catalog says the next state, the rows are where it was to go; and the reverse.
+        ("moved_first", "identity_events__next", "identity_events"),
+        ("told_first", "identity_events", "identity_events__next"),
+    ):
+        spark.ensure_table(name, known, {"name": "varchar"})
+        spark.files.delete_dir(f"{spark.root}/{spark.prefix}{name}/{known}")
+        spark.files.create_dir(f"{spark.root}/{spark.prefix}{name}/{folder}")
+        with pytest.raises(CdpError, match=rf"Move that folder to \S+{name}/{known} "):
+            spark.clear_leftovers([name])
     left = {
         schema: sorted(info.base_name for info in spark._listed(spark.prefix + schema))
         for schema in ("identity", "lost")

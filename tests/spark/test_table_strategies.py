@@ -29,22 +29,31 @@ def compiled(dbt: Dbt, home: Home, inline: str, options: Sequence[str] = ()) -> 
 
 
 @pytest.mark.parametrize(
-    ("file_format", "unique_key", "exists", "strategy"),
+    ("file_format", "unique_key", "existing", "strategy"),
     [
-        ("delta", True, True, "merge"),
-        ("iceberg", True, True, "merge"),
-        ("delta", True, False, "replace"),
-        ("iceberg", False, True, "replace"),
-        ("parquet", True, True, "swap"),
-        ("parquet", False, False, "swap"),
-        ("orc", True, True, "swap"),
+        ("delta", True, "delta", "merge"),
+        ("iceberg", True, "iceberg", "merge"),
+        ("delta", True, None, "replace"),
+        ("iceberg", False, "iceberg", "replace"),
+        # As `cdp move` and another CDP_SPARK_FORMAT leave it.
+        ("delta", True, "parquet", "swap"),
+        ("iceberg", False, "delta", "swap"),
+        ("parquet", True, "parquet", "swap"),
+        ("parquet", False, None, "swap"),
+        ("parquet", True, "delta", "swap"),
     ],
 )
 def test_a_strategy_is_chosen_by_what_the_format_can_do(
-    dbt: Dbt, empty_home: Home, file_format: str, unique_key: bool, exists: bool, strategy: str
+    dbt: Dbt,
+    empty_home: Home,
+    file_format: str,
+    unique_key: bool,
+    existing: str | None,
+    strategy: str,
 ) -> None:
     key = "['customer_id']" if unique_key else "none"
-    inline = f"{{{{ table_strategy('{file_format}', {key}, {str(exists).lower()}) }}}}"
+    now = f"'{existing}'" if existing else "none"
+    inline = f"{{{{ table_strategy('{file_format}', {key}, {now}) }}}}"
     assert compiled(dbt, empty_home, inline) == strategy
 
 
@@ -52,10 +61,8 @@ def test_a_format_that_nobody_knows_is_refused(
     dbt: Dbt, empty_home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(CdpError):
-        compiled(dbt, empty_home, "{{ table_strategy('csv', none, false) }}")
-    assert (
-        "CDP_SPARK_FORMAT is csv; choose delta, iceberg, parquet or orc" in capsys.readouterr().out
-    )
+        compiled(dbt, empty_home, "{{ table_strategy('csv', none, none) }}")
+    assert "CDP_SPARK_FORMAT is csv; choose delta, iceberg or parquet" in capsys.readouterr().out
 
 
 def test_a_merge_rewrites_what_differs_and_deletes_what_is_gone(dbt: Dbt, empty_home: Home) -> None:
