@@ -269,6 +269,9 @@ def _cast(column: Column, text: str) -> str:
         finite = f"isfinite(try_cast({trimmed} as double))"
         shaped = f"regexp_full_match({trimmed}, '{NUMBER_SHAPE}')"
         return f"case when {shaped} and {finite} then {number} end"
+    # DuckDB casts 6e-10 to a decimal of 0.0001; through a double it does not.
+    powers = f"try_cast(try_cast({trimmed} as double) as {column.sql_type})"
+    number = f"case when lower({trimmed}) like '%e%' then {powers} else {number} end"
     return f"case when regexp_full_match({trimmed}, '{NUMBER_SHAPE}') then {number} end"
 
 

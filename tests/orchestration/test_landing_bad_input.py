@@ -320,6 +320,21 @@ def test_bad_json_lines(company: Company, case: str) -> None:
     ]
 
 
+def test_numbers_are_kept_as_their_value_and_json_as_engines_agree(company: Company) -> None:
+    line = (
+        '{"id": "o3", "total": 6.5e-10, "updated_at": "2026-01-01", '
+        '"props": {"phone": 901234567.0, "far": 12345678.5, "near": 0.00012, "price": 9.90}}'
+    )
+    second = '{"id": "o4", "total": 1.5e2, "updated_at": "2026-01-01", "props": {}}'
+    company.put("numbers.jsonl", f"{line}\n{second}")
+    assert company.land().refused == []
+    found = company.rows('select total::varchar, props from raw_shop."order" order by id')
+    assert found == [
+        ("0.0000", '{"far":"12345678.5","near":"0.00012","phone":901234567,"price":9.9}'),
+        ("150.0000", "{}"),
+    ]
+
+
 def test_parquet_types_and_bad_values(company: Company, tmp_path: Path) -> None:
     table = pa.table(
         {

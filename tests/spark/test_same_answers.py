@@ -555,15 +555,15 @@ def test_text_is_spelled_alike_on_both_engines(pair: Pair) -> None:
     texts += [str(value) for value in values[len(texts) :]]
     rows = pa.table({"number": range(len(texts)), "text": texts, "document": documents})
     listed = ", ".join(f"{{{{ {macro} }}}} as {name}" for name, macro in TEXT_MACROS.items())
-    inline = f"select number, {listed} from texts"
+    inline = f"select number as place, {listed} from texts"
     found = []
     for side in (pair.duck, pair.spark):
         told = side.dbt(BUILDS[-1], "compile", "--inline", inline, "--output", "json")
         compiled = json.loads(told[told.index("{") :])["compiled"]
         with side.warehouse() as warehouse, warehouse.visiting("texts", rows):
-            found.append(warehouse.query(compiled).sort_by("number").to_pylist())
+            found.append(warehouse.query(compiled).sort_by("place").to_pylist())
     different = [
-        (texts[one["number"]], name, one[name], other[name])
+        (texts[one["place"]], name, one[name], other[name])
         for one, other in zip(*found, strict=True)
         for name in one
         if one[name] != other[name]
