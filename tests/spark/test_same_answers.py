@@ -465,16 +465,26 @@ def test_a_moved_home_builds_the_same_people_in_schemas_of_its_prefix(
         compared = compare_warehouses(left, right, MOVED)
     assert [each.table for each in compared if not each.is_equal] == [], shown(compared)
     assert all(each.left_rows for each in compared)
-    refused = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "orchestration.cli",
-            "move",
-            str(tmp_path / "again"),
-            "--to",
-            "spark",
-        ],
+    assert "another home's" in refused_move(old, tmp_path / "again"), "its warehouse is taken"
+
+
+def test_nothing_is_moved_onto_rows_of_a_move_that_was_cut_short(
+    pair: Pair, tmp_path: Path
+) -> None:
+    prefix = {"CDP_SCHEMA_PREFIX": "half_"}
+    where = {name: value for name, value in pair.spark.settings.items() if name != "CDP_TARGET"}
+    old = Side(pair.duck.home, {**pair.duck.settings, **where, **prefix})
+    half = Side(Home(tmp_path / "half"), {**pair.spark.settings, **prefix})
+    with half.warehouse() as warehouse:
+        warehouse.ensure_table("raw_web", "events", {"messageId": "varchar"})
+        warehouse.append("raw_web", "events", pa.table({"messageId": ["a"]}))
+    assert "holds rows already" in refused_move(old, tmp_path / "again")
+
+
+def refused_move(old: Side, folder: Path) -> str:
+    """What a move to Spark says that must not be."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "move", str(folder), "--to", "spark"],
         env=old.environment(BUILDS[-1]),
         cwd=PROJECT,
         capture_output=True,
@@ -482,8 +492,8 @@ def test_a_moved_home_builds_the_same_people_in_schemas_of_its_prefix(
         timeout=LIMIT_SECONDS,
         check=False,
     )
-    assert refused.returncode == 1
-    assert "holds rows already" in refused.stderr
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    return ended.stderr
 
 
 # Text that people and machines send, at its worst; every letter besides.
