@@ -464,7 +464,8 @@ def test_a_moved_home_builds_the_same_people_in_schemas_of_its_prefix(
     with new.warehouse() as left, back.warehouse() as right:
         compared = compare_warehouses(left, right, MOVED)
     assert [each.table for each in compared if not each.is_equal] == [], shown(compared)
-    assert all(each.left_rows for each in compared)
+    # A small sample may have no rejected row.
+    assert all(each.left_rows for each in compared if not each.table.endswith("__rejected"))
     assert "another home's" in refused_move(old, tmp_path / "again"), "its warehouse is taken"
 
 
