@@ -430,10 +430,8 @@ class SparkWarehouse:
         return f"{_quoted(posixpath.basename(schema))}.{_quoted(table)}"
 
     def _listed(self, name: str) -> list[fs.FileInfo]:
-        folder = posixpath.join(self.root, name) if name else self.root
-        found: list[fs.FileInfo] = self.files.get_file_info(
-            fs.FileSelector(folder, allow_not_found=True)
-        )
+        selector = fs.FileSelector(posixpath.join(self.root, name), allow_not_found=True)
+        found: list[fs.FileInfo] = self.files.get_file_info(selector)
         return found
 
 

@@ -184,14 +184,30 @@ EMAILS = {
 NUMBERS = {"17850.0": "17850", " 12346.00 ": "12346", "100": "100", "A10.5": "A10.5", "": None}
 
 
+CODES = {"85123a": "85123A", "straße": "STRAßE", "": ""}
+LOWERED = {"İZMİR": "izmir", "ΟΔΟΣ": "οδοσ", "ABC": "abc"}
+DATES = {
+    "1990-05-01": "1990-05-01",
+    "1990-05-01T23:30:00Z": "1990-05-01",
+    **dict.fromkeys(["1990", "1990-05", "1990/05/01", "1990-05-01abc", "1990-02-30", ""]),
+}
+AMOUNTS = {
+    **{"12.34565": "12.3457", "-.5": "-0.5000", "+7.": "7.0000"},
+    **{"1.5e3": "1500.0000", "6e-10": "0.0000"},
+    **dict.fromkeys(["1_000", "1,000", "0x1", "1e30", "", " 1"]),
+}
+
+
 def made_by(dbt: Dbt, macro: str, given: Iterable[str]) -> dict[str, str | None]:
     """What a macro makes of each text."""
-    inline = f"select {{{{ {macro}('given') }}}} as made from (select ? as given)"
+    name, _, more = macro.partition("|")
+    call = f"{name}('given'{', ' + repr(more) if more else ''})"
+    inline = f"select {{{{ {call} }}}} as made from (select ? as given)"
     ended = dbt.invoke(dbt.home, AS_OF, ["compile", "--inline", inline])
     code = str(ended.result.results[0].node.compiled_code)
     with duckdb.connect() as connection:
         rows = {text: connection.execute(code, [text]).fetchall() for text in given}
-    return {text: row[0][0] for text, row in rows.items()}
+    return {text: None if row[0][0] is None else str(row[0][0]) for text, row in rows.items()}
 
 
 @pytest.mark.parametrize(
@@ -200,6 +216,10 @@ def made_by(dbt: Dbt, macro: str, given: Iterable[str]) -> dict[str, str | None]
         ("fold_name", FOLDS),
         ("normalise_email", EMAILS),
         ("normalise_number_text", NUMBERS),
+        ("upper_code", CODES),
+        ("lower_case", LOWERED),
+        ("typed|date", DATES),
+        ("typed|decimal(18,4)", AMOUNTS),
     ],
 )
 def test_text_is_spelled_one_way(dbt: Dbt, macro: str, wanted: dict[str, str | None]) -> None:
