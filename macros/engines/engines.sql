@@ -129,3 +129,35 @@ end
 {% macro default__matches_form(text, pattern) %}({{ text }} rlike r'{{ pattern }}'){% endmacro %}
 
 {% macro duckdb__matches_form(text, pattern) %}regexp_matches({{ text }}, '{{ pattern }}'){% endmacro %}
+
+
+{# The value of the first of these parameters in a web address; null where it has none. #}
+{% macro url_parameter(url, names) -%}
+nullif(regexp_extract({{ url }}, '[?&]({{ names | join('|') }})=([^&#]+)', 2), '')
+{%- endmacro %}
+
+
+{# SHA-256 of a text's UTF-8 bytes in hexadecimal, as advertising networks hash addresses. #}
+{% macro sha256(text) %}
+    {{- return(adapter.dispatch('sha256', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__sha256(text) %}sha2({{ text }}, 256){% endmacro %}
+
+{% macro duckdb__sha256(text) %}sha256({{ text }}){% endmacro %}
+
+
+{# Whole seconds from a time to a later one. #}
+{% macro seconds_between(earlier, later) %}
+    {{- return(adapter.dispatch('seconds_between', 'cdp')(earlier, later)) -}}
+{% endmacro %}
+
+{% macro default__seconds_between(earlier, later) %}((unix_micros({{ later }}) - unix_micros({{ earlier }})) div 1000000){% endmacro %}
+
+{% macro duckdb__seconds_between(earlier, later) %}((epoch_us({{ later }}) - epoch_us({{ earlier }})) // 1000000){% endmacro %}
+
+
+{# The host of a web address, lower case; null where it is none. #}
+{% macro host(url) -%}
+nullif({{ lower_case("regexp_extract(" ~ url ~ ", '^[a-zA-Z]+://([^/?#:]+)', 1)") }}, '')
+{%- endmacro %}

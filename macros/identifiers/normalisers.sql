@@ -50,6 +50,11 @@ translate({{ text }}, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 nullif({{ lower_case(trimmed(text)) }}, '')
 {%- endmacro %}
 
+{# A code that people scan or type in either case, such as a stock keeping unit or a card. #}
+{% macro normalise_upper_code(text) -%}
+nullif({{ upper_code(trimmed(text)) }}, '')
+{%- endmacro %}
+
 {# A number that travelled as text: 17850.0 is 17850. #}
 {% macro normalise_number_text(text) -%}
 nullif({{ replace_all(trimmed(text), '[.]0+\\z', '') }}, '')

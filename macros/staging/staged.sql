@@ -29,37 +29,65 @@
     {% set fields = [] %}
     {% for column in node.columns.values() %}
         {% set meta = column.config.meta %}
-        {% set raw = 'deliveries.' ~ adapter.quote(column.name) %}
-        {% do fields.append({
-            'as': meta.get('as', column.name), 'expression': raw, 'type': none,
-            'normalise': meta.get('normalise'), 'identifier': meta.get('identifier'),
-            'country': ('deliveries.' ~ adapter.quote(meta['country'])) if 'country' in meta else none,
-        }) %}
+        {% set raw = raw_column(column.name) %}
+        {% do fields.append(staged_field(meta, meta.get('as', column.name), raw, raw_column(meta['country']) if 'country' in meta else none)) %}
         {% for field in meta.get('fields', []) %}
-            {% do fields.append({
-                'as': field['as'], 'expression': json_text(raw, field['path']),
-                'type': field.get('type'), 'normalise': field.get('normalise'),
-                'identifier': field.get('identifier'),
-                'country': json_text(raw, field['country']) if 'country' in field else none,
-            }) %}
+            {% set text = json_text(raw, field['path']) %}
+            {% set text = url_parameter(text, field['parameter']) if 'parameter' in field else text %}
+            {% do fields.append(staged_field(field, field['as'], text, json_text(raw, field['country']) if 'country' in field else none)) %}
         {% endfor %}
     {% endfor %}
     {{ return(fields) }}
 {% endmacro %}
 
+{% macro raw_column(name) %}{{ return('deliveries.' ~ adapter.quote(name)) }}{% endmacro %}
 
+{% macro staged_field(meta, name, expression, country) %}
+    {% set conditions = [] %}
+    {% for column, values in meta.get('when', {}).items() %}
+        {% do conditions.append(raw_column(column) ~ " in ('" ~ values | join("', '") ~ "')") %}
+    {% endfor %}
+    {{ return({
+        'as': name, 'type': meta.get('type'), 'country': country,
+        'expression': 'case when ' ~ conditions | join(' and ') ~ ' then ' ~ expression ~ ' end' if conditions else expression,
+        'normalise': meta.get('normalise'), 'identifier': meta.get('identifier'),
+        'scope': meta.get('scope', []), 'clock': meta.get('clock'),
+    }) }}
+{% endmacro %}
+
+
+{# What means something only within something else (a LINE user within a provider) is spelled with
+   it: `provider:user`. A device's clock that is wrong by more than the declared days is not
+   believed: the event then happened when it was received. #}
 {% macro staged_expression(field) %}
     {%- set text = field['expression'] -%}
+    {%- set spelled -%}
     {%- if field['normalise'] == 'email' -%}{{ normalise_email(text) }}
     {%- elif field['normalise'] == 'name' -%}{{ normalise_name(text) }}
     {%- elif field['normalise'] == 'code' -%}{{ normalise_code(text) }}
+    {%- elif field['normalise'] == 'upper_code' -%}{{ normalise_upper_code(text) }}
     {%- elif field['normalise'] == 'number_text' -%}{{ normalise_number_text(text) }}
     {%- elif field['normalise'] == 'phone' -%}{{ phone_digits(text) }}
     {%- elif field['normalise'] == 'country' -%}{{ lower_case(trimmed(text)) }}
     {%- elif field['type'] -%}{{ typed(text, field['type']) }}
+    {%- elif field['clock'] -%}{{ believed_time(text, raw_column(field['clock']['received']), field['clock']['ahead_days'], field['clock']['behind_days']) }}
     {%- else -%}{{ text }}
     {%- endif -%}
+    {%- endset -%}
+    {%- for column in field['scope'] -%}
+    {{ normalise_code(raw_column(column)) }} || ':' || {{ ' ' }}
+    {%- endfor -%}
+    {{ spelled }}
 {% endmacro %}
+
+{% macro believed_time(happened, received, ahead_days, behind_days) -%}
+case
+    when {{ happened }} > {{ dbt.dateadd('day', ahead_days, received) }}
+        or {{ happened }} < {{ dbt.dateadd('day', -behind_days, received) }}
+        then {{ received }}
+    else {{ happened }}
+end
+{%- endmacro %}
 
 
 {% macro staged(source_name, table_name, newest) -%}

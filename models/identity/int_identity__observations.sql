@@ -1,26 +1,8 @@
--- One line for each staged table whose declaration names identifiers: add a source here.
 with
 
 observed as (
 
-    {{ observed_identifiers(ref('stg_shopify__customers_versions'), 'shopify', 'customer') }}
-    union all
-    {{ observed_identifiers(
-        ref('stg_shopify__orders_versions'), 'shopify', 'order',
-        condition='coalesce(staged_rows.is_test, false) = false'
-    ) }}
-    union all
-    {{ observed_identifiers(
-        ref('stg_shopify__abandoned_checkouts_versions'), 'shopify', 'abandoned_checkout'
-    ) }}
-    union all
-    {{ observed_identifiers(ref('stg_erp__invoice_lines_versions'), 'erp', 'invoice_lines') }}
-    union all
-    {{ observed_identifiers(ref('stg_web__events_versions'), 'web', 'events') }}
-    union all
-    {{ observed_identifiers(
-        ref('stg_consent__consent_events_versions'), 'consent', 'consent_events'
-    ) }}
+    select * from {{ ref('int_identity__observed') }}
 
 ),
 

@@ -6,26 +6,92 @@ source_interactions as (
 
 ),
 
+main_products as (
+
+    select * from {{ ref('int_profile__main_products') }}
+
+),
+
+known as (
+
+    select
+        *,
+        coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id) as actor
+
+    from source_interactions
+
+),
+
+counted as (
+
+    select
+        known.*,
+        cast(row_number() over (
+            partition by actor, activity
+            order by occurred_at asc nulls last, interaction_id asc
+        ) as bigint) as activity_occurrence,
+        lag(occurred_at) over (
+            partition by actor, activity
+            order by occurred_at asc nulls last, interaction_id asc
+        ) as previous_occurred_at,
+        lead(occurred_at) over (
+            partition by actor, activity
+            order by occurred_at asc nulls last, interaction_id asc
+        ) as activity_repeated_at,
+        count(main_products.product_id) over (
+            partition by actor
+            order by occurred_at asc nulls last, interaction_id asc
+            rows between unbounded preceding and current row
+        ) as purchase_number,
+        main_products.product_id as purchased_product_id
+
+    from known
+
+    left join main_products
+        on known.order_id = main_products.order_id
+
+),
+
+purchases as (
+
+    select
+        actor,
+        purchase_number,
+        purchased_product_id
+
+    from counted
+
+    where purchased_product_id is not null
+
+),
+
 interactions as (
 
     select
-        interaction_id,
-        customer_id,
-        anonymous_id,
-        occurred_at,
-        channel,
-        activity,
-        source,
-        revenue_amount,
-        feature_json,
-        cast(row_number() over (
-            partition by
-                coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id),
-                activity
-            order by occurred_at asc nulls last, interaction_id asc
-        ) as bigint) as activity_occurrence
+        counted.interaction_id,
+        counted.customer_id,
+        counted.anonymous_id,
+        counted.occurred_at,
+        counted.channel,
+        counted.activity,
+        counted.source,
+        counted.product_id,
+        counted.revenue_amount,
+        counted.feature_json,
+        counted.activity_occurrence,
+        counted.activity_repeated_at,
+        cast(
+            {{ seconds_between('counted.previous_occurred_at', 'counted.occurred_at') }} as bigint
+        ) as seconds_since_previous,
+        purchases.purchased_product_id as previous_product_id
 
-    from source_interactions
+    from counted
+
+    left join purchases
+        on counted.actor = purchases.actor
+        and counted.purchase_number
+        - case when counted.purchased_product_id is null then 0 else 1 end
+        = purchases.purchase_number
 
 )
 

@@ -2,11 +2,7 @@ with
 
 orders_of_sources as (
 
-    select * from {{ ref('int_profile__shopify_orders') }}
-
-    union all
-
-    select * from {{ ref('int_profile__erp_orders') }}
+    select * from {{ ref('int_profile__orders_of_sources') }}
 
 ),
 
@@ -29,12 +25,22 @@ priced as (
         record_customers.customer_id,
         orders_of_sources.source,
         orders_of_sources.channel,
+        orders_of_sources.store_id,
         orders_of_sources.ordered_at,
         cast(orders_of_sources.order_amount as decimal(18, 4)) as order_amount,
         cast(orders_of_sources.refunded_amount as decimal(18, 4)) as refunded_amount,
-        cast(
-            orders_of_sources.order_amount - orders_of_sources.refunded_amount as decimal(18, 4)
-        ) as net_amount,
+        cast(orders_of_sources.points_amount as decimal(18, 4)) as points_amount,
+        cast(orders_of_sources.tax_amount as decimal(18, 4)) as tax_amount,
+        cast(orders_of_sources.shipping_amount as decimal(18, 4)) as shipping_amount,
+        -- Points were given with earlier sales and counted there; money back comes first.
+        case
+            when orders_of_sources.is_credit_note
+                then cast(-orders_of_sources.refunded_amount as decimal(18, 4))
+            else cast(greatest(
+                orders_of_sources.order_amount - orders_of_sources.refunded_amount
+                - orders_of_sources.points_amount, 0
+            ) as decimal(18, 4))
+        end as net_amount,
         orders_of_sources.currency,
         case
             when orders_of_sources.currency = '{{ var("reporting_currency") }}'
@@ -67,9 +73,13 @@ orders as (
         customer_id,
         source,
         channel,
+        store_id,
         ordered_at,
         order_amount,
         refunded_amount,
+        points_amount,
+        tax_amount,
+        shipping_amount,
         net_amount,
         currency,
         cast(round(

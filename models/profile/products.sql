@@ -1,100 +1,150 @@
+{# A field is the first source's that has it; price and currency go together. #}
+{%- set fields = ['name', 'category', 'brand', 'price', 'season', 'successor_sku', 'is_in_stock'] -%}
 with
 
-shopify_products as (
+known_products as (
 
-    select * from {{ ref('stg_shopify__products') }}
-
-    where not is_deleted
+    select * from {{ ref('int_profile__products_of_sources') }}
 
 ),
 
-variants as (
+product_keys as (
 
-    select * from {{ ref('stg_shopify__product_variants') }}
-
-),
-
-erp_lines as (
-
-    select * from {{ ref('stg_erp__invoice_lines') }}
+    select * from {{ ref('int_profile__product_keys') }}
 
 ),
 
-product_codes as (
+sold_products as (
 
-    select * from {{ ref('product_codes') }}
+    select * from {{ ref('int_profile__sold_products') }}
 
 ),
 
-variants_per_product as (
+product_history as (
+
+    select * from {{ ref('product_history') }}
+
+    where is_current
+
+),
+
+stated as (
 
     select
-        shopify_product_id,
-        min(price) as price,
-        sum(coalesce(inventory_quantity, 0)) > 0 as is_in_stock
+        product_keys.product_id,
+        known_products.source,
+        known_products.source_priority,
+        known_products.source_product_id,
+        known_products.name,
+        known_products.category,
+        known_products.brand,
+        known_products.price,
+        known_products.currency,
+        known_products.season,
+        known_products.successor_sku,
+        known_products.is_in_stock,
+        known_products.is_active
 
-    from variants
+    from known_products
+
+    inner join product_keys
+        on coalesce(
+            'sku:' || known_products.sku,
+            known_products.source || ':' || known_products.source_product_id
+        ) = product_keys.product_key
+
+    union all
+
+    select
+        product_id,
+        source,
+        9 as source_priority,
+        source as source_product_id,
+        {{ trimmed('product_name') }} as name,
+        cast(null as {{ dbt.type_string() }}) as category,
+        cast(null as {{ dbt.type_string() }}) as brand,
+        unit_price as price,
+        currency,
+        cast(null as {{ dbt.type_string() }}) as season,
+        cast(null as {{ dbt.type_string() }}) as successor_sku,
+        cast(null as boolean) as is_in_stock,
+        true as is_active
+
+    from sold_products
+
+),
+
+ranked as (
+
+    select
+        stated.*,
+        row_number() over (
+            partition by product_id
+            order by source_priority asc, source asc, source_product_id asc, name asc nulls last
+        ) as statement_rank
+
+    from stated
+
+),
+
+places as (
+
+    select
+        ranked.*,
+        {% for field in fields %}
+        min(case when {{ field }} is not null then statement_rank end) over (
+            partition by product_id
+        ) as {{ field }}_rank{{ ',' if not loop.last }}
+        {% endfor %}
+
+    from ranked
+
+),
+
+merged as (
+
+    select
+        product_id,
+        max(case when statement_rank = 1 then source end) as source,
+        {% for field in fields %}
+        {% if field == 'is_in_stock' %}
+        max(case when statement_rank = is_in_stock_rank and is_in_stock then 1 else 0 end) = 1
+        or min(is_in_stock_rank) is null as is_in_stock,
+        {% else %}
+        max(case when statement_rank = {{ field }}_rank then {{ field }} end) as {{ field }},
+        {% endif %}
+        {% endfor %}
+        max(case when statement_rank = price_rank then currency end) as currency,
+        max(case when statement_rank = 1 and is_active then 1 else 0 end) = 1 as is_active
+
+    from places
 
     group by 1
-
-),
-
-erp_sales as (
-
-    select
-        {{ upper_code('erp_lines.stock_code') }} as stock_code,
-        erp_lines.product_name,
-        erp_lines.unit_price,
-        row_number() over (
-            partition by {{ upper_code('erp_lines.stock_code') }}
-            order by erp_lines.invoiced_at desc nulls last, erp_lines.record_key asc
-        ) as sale_rank
-
-    from erp_lines
-
-    left join product_codes
-        on product_codes.source = 'erp'
-        and erp_lines.stock_code = product_codes.code
-
-    where
-        product_codes.code is null
-        and erp_lines.unit_price > 0
-        and erp_lines.quantity > 0
 
 ),
 
 products as (
 
     select
-        'shopify:' || shopify_products.shopify_product_id as product_id,
-        'shopify' as source,
-        shopify_products.product_name as name,
-        shopify_products.category,
-        shopify_products.brand,
-        cast(variants_per_product.price as decimal(18, 4)) as price,
-        coalesce(variants_per_product.is_in_stock, false) as is_in_stock,
-        cast(null as {{ dbt.type_string() }}) as successor_product_id
+        merged.product_id,
+        merged.source,
+        merged.name,
+        merged.category,
+        merged.brand,
+        merged.season,
+        cast(coalesce(product_history.price, merged.price) as decimal(18, 4)) as price,
+        coalesce(product_history.currency, merged.currency) as currency,
+        coalesce(product_history.is_in_stock, merged.is_in_stock) as is_in_stock,
+        merged.is_active,
+        successors.product_id as successor_product_id
 
-    from shopify_products
+    from merged
 
-    left join variants_per_product
-        on shopify_products.shopify_product_id = variants_per_product.shopify_product_id
+    left join product_history
+        on merged.product_id = product_history.product_id
 
-    union all
-
-    select
-        'erp:' || stock_code as product_id,
-        'erp' as source,
-        {{ trimmed('product_name') }} as name,
-        cast(null as {{ dbt.type_string() }}) as category,
-        cast(null as {{ dbt.type_string() }}) as brand,
-        cast(unit_price as decimal(18, 4)) as price,
-        true as is_in_stock,
-        cast(null as {{ dbt.type_string() }}) as successor_product_id
-
-    from erp_sales
-
-    where sale_rank = 1
+    left join product_keys as successors
+        on 'sku:' || merged.successor_sku = successors.product_key
 
 )
 

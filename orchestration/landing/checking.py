@@ -26,6 +26,7 @@ PLAIN_TIME_SHAPE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?)?"
 TIME_SHAPE = (
     r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?\s?([Zz]|UTC|[+-]\d{2}(:?\d{2})?)?)?"
 )
+EPOCH_SHAPE = r"\d{1,14}"
 INTEGER_SHAPE = r"[+-]?\d+(\.0*)?"
 NUMBER_SHAPE = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 TRUE = ("true", "t", "1", "yes", "y")
@@ -247,6 +248,11 @@ def _cast(column: Column, text: str) -> str:
             f"case when regexp_full_match({trimmed}, '{DATE_SHAPE}') "
             f"then try_cast({trimmed}[:10] as date) end"
         )
+    if column.format == "epoch_milliseconds":
+        return (
+            f"case when regexp_full_match({trimmed}, '{EPOCH_SHAPE}') "
+            f"then make_timestamp_ms(cast({trimmed} as bigint)) end"
+        )
     if column.data_type == "timestamp":
         # A plain cast to timestamp ignores the offset; through timestamptz it is applied. DuckDB
         # wants seconds before an offset and no space.
@@ -317,6 +323,8 @@ def _canonical(column: Column) -> str:
 
 
 def _noun(column: Column) -> str:
+    if column.format == "epoch_milliseconds":
+        return "time in milliseconds since 1970"
     return {
         "bigint": "whole number (bigint)",
         "double": "number",

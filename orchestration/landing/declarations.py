@@ -27,6 +27,7 @@ MODES = ("files", "schema")
 INTERNAL = "internal"
 SOURCE_META = {"mode", "currency"}
 TABLE_META = {"key", "version", "deleted", "observed_at", "rules"}
+FORMATS = {"json": "string", "epoch_milliseconds": "timestamp"}
 COLUMN_META = {
     "required",
     "as",
@@ -41,6 +42,10 @@ COLUMN_META = {
     "contains_pii",
     "fields",
     "type",
+    "also",
+    "scope",
+    "when",
+    "clock",
 }
 # A source that the platform writes itself: the loader's books, the installation's salt.
 INTERNAL = "internal"
@@ -65,6 +70,7 @@ class Column:
     maximum: Decimal | None = None
     format: str | None = None
     contains_pii: bool = False
+    also: tuple[str, ...] = ()
     description: str = ""
 
     @property
@@ -248,8 +254,9 @@ def _table(node: Mapping[str, Any], source: str, schema: str, where: str, seeds:
     if not columns:
         raise DeclarationError(f"{here}: no columns are declared.")
     names = [column.name for column in columns]
-    folded = [column.lower() for column in names]
-    for column in names:
+    spellings = [*names, *(other for column in columns for other in column.also)]
+    folded = [column.lower() for column in spellings]
+    for column in spellings:
         if folded.count(column.lower()) > 1:
             raise DeclarationError(f"{here}: column {column} is declared twice.")
 
@@ -302,10 +309,10 @@ def _column(node: Mapping[str, Any], where: str, seeds: _Seeds) -> Column:
     if seed:
         accepted = seeds.values(str(seed), here)
     form = meta.get("format")
-    if form not in (None, "json"):
-        raise DeclarationError(f"{here}: format {form!r} is unknown; only json is.")
-    if form and data_type != "string":
-        raise DeclarationError(f"{here}: format json needs data_type string.")
+    if form is not None and form not in FORMATS:
+        raise DeclarationError(f"{here}: format {form!r} is unknown; use {', '.join(FORMATS)}.")
+    if form and data_type != FORMATS[form]:
+        raise DeclarationError(f"{here}: format {form} needs data_type {FORMATS[form]}.")
     column = Column(
         name=name,
         data_type=data_type.replace(" ", ""),
@@ -316,6 +323,7 @@ def _column(node: Mapping[str, Any], where: str, seeds: _Seeds) -> Column:
         maximum=_bound(meta.get("max"), here, "max"),
         format=form,
         contains_pii=bool(meta.get("contains_pii", False)),
+        also=tuple(str(name) for name in meta.get("also") or ()),
         description=str(node.get("description") or "").strip(),
     )
     if not column.is_number and (column.minimum is not None or column.maximum is not None):

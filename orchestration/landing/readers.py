@@ -166,7 +166,7 @@ def _refuse_other_formats(suffix: str, facts: Facts) -> None:
 
 
 def _match(names: Sequence[str], table: Table) -> dict[str, str]:
-    """Found name -> declared name: exact first, then ignoring case."""
+    """Found name -> declared name: exact first, then ignoring case, then by its other names."""
     matched = {column.name: column.name for column in table.columns if column.name in names}
     for column in table.columns:
         if column.name in matched:
@@ -178,8 +178,9 @@ def _match(names: Sequence[str], table: Table) -> dict[str, str]:
                 "duplicate_column",
                 f"columns {', '.join(near)} all mean {column.name}; keep one of them",
             )
-        if near:
-            matched[near[0]] = column.name
+        others = [name for name in column.also if name in names and name not in matched]
+        if near or others:
+            matched[(near or others)[0]] = column.name
     return matched
 
 
@@ -553,6 +554,7 @@ class _JsonRows:
         self.facts = facts
         self.declared = {column.name: column for column in table.columns}
         self.folded = {column.name.lower(): column.name for column in table.columns}
+        self.others = {other: column for column in table.columns for other in column.also}
         self.unknown: set[str] = set()
         self._clear()
 
@@ -611,10 +613,10 @@ class _JsonRows:
             column = self.declared.get(name)
             if column is None:
                 near = self.folded.get(name.lower())
-                if near is None or near in content or near in placed:
+                column = self.declared[near] if near else self.others.get(name)
+                if column is None or column.name in content or column.name in placed:
                     extra[name] = value
                     continue
-                column = self.declared[near]
             try:
                 placed[column.name] = _scalar(value, column)
             except ValueError as error:

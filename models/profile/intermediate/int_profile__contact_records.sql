@@ -1,29 +1,10 @@
-{# One line for each staged table that says something of a person: add a source here. #}
-{%- set fields = [
-    'first_name', 'last_name', 'email', 'phone', 'birth_date', 'gender',
-    'address_line', 'city', 'region', 'postal_code', 'country_code',
-] -%}
-{%- set records = [
-    ['shopify', 'shopify', 'customer', ref('stg_shopify__customers'), 'record_key',
-        'coalesce(updated_at, created_at)',
-        ['first_name', 'last_name', 'email', 'phone'], 'not is_deleted'],
-    ['shopify_order', 'shopify', 'order', ref('stg_shopify__orders'), 'record_key', 'ordered_at',
-        ['first_name', 'last_name', 'email', 'phone',
-            'address_line', 'city', 'postal_code', 'country_code'],
-        'not is_deleted and coalesce(is_test, false) = false'],
-    ['shopify_address', 'shopify', 'customer', ref('stg_shopify__customer_addresses'),
-        'shopify_customer_id', 'synced_at',
-        ['address_line', 'city', 'region', 'postal_code', 'country_code'],
-        'not is_deleted and is_default_address'],
-    ['web', 'web', 'events', ref('stg_web__events'), 'record_key', 'occurred_at',
-        ['first_name', 'last_name', 'email', 'phone', 'birth_date', 'gender',
-            'address_line', 'city', 'postal_code', 'country_code'], "event_type = 'identify'"],
-    ['consent', 'consent', 'consent_events', ref('stg_consent__consent_events'), 'record_key', 'captured_at',
-        ['email', 'phone'], 'true'],
-    ['erp', 'erp', 'invoice_lines', ref('stg_erp__invoice_lines'), 'record_key', 'invoiced_at',
-        ['country_code'], 'erp_customer_no is not null'],
-] -%}
 with
+
+records as (
+
+    select * from {{ ref('int_profile__contacts_of_sources') }}
+
+),
 
 record_customers as (
 
@@ -41,28 +22,6 @@ junk as (
     from {{ ref('identifiers') }}
 
     where status_reason = 'junk_value'
-
-),
-
-records as (
-
-    {% for name, source_name, table_name, relation, key, updated_at, given, condition in records %}
-    select
-        '{{ name }}' as record_source,
-        '{{ source_name }}' as source,
-        '{{ table_name }}' as table_name,
-        cast({{ key }} as {{ dbt.type_string() }}) as record_key,
-        {% for field in fields %}
-        cast(
-            {{ field if field in given else 'null' }}
-            as {{ 'date' if field == 'birth_date' else dbt.type_string() }}
-        ) as {{ field }},
-        {% endfor %}
-        {{ updated_at }} as updated_at
-    from {{ relation }}
-    where {{ condition }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
 
 ),
 

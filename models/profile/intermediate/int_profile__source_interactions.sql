@@ -1,21 +1,9 @@
--- One block for each kind of touch: add a source here.
+-- Every touch with its customer and the platform's name for it; orders come with their money.
 with
 
-web_events as (
+touches as (
 
-    select * from {{ ref('stg_web__events') }}
-
-),
-
-refunds as (
-
-    select * from {{ ref('stg_shopify__refunds') }}
-
-),
-
-consent_events as (
-
-    select * from {{ ref('stg_consent__consent_events') }}
+    select * from {{ ref('int_profile__touches_of_sources') }}
 
 ),
 
@@ -31,51 +19,15 @@ record_customers as (
 
 ),
 
-touches as (
+activity_names as (
 
-    select
-        'web' as source,
-        'events' as table_name,
-        record_key,
-        'web:' || record_key as interaction_id,
-        anonymous_id,
-        occurred_at,
-        'web' as channel,
-        case
-            when
-                event_type = 'track'
-                then coalesce(nullif({{ snake_case('event_name') }}, '_'), 'web_track')
-            when event_type in ('page', 'screen') then 'page_viewed'
-            else 'web_' || event_type
-        end as activity,
-        cast(null as decimal(18, 4)) as revenue_amount,
-        {{ json_object([
-            ['page_path', 'page_path'],
-            ['product_id', 'product_id'],
-            ['cart_id', 'cart_id'],
-            ['campaign', 'campaign_name'],
-        ]) }} as feature_json
+    select * from {{ ref('activity_names') }}
 
-    from web_events
+),
 
-    union all
+product_keys as (
 
-    select
-        'consent' as source,
-        'consent_events' as table_name,
-        record_key,
-        'consent:' || record_key as interaction_id,
-        cast(null as {{ dbt.type_string() }}) as anonymous_id,
-        captured_at as occurred_at,
-        channel,
-        'consent_' || status as activity,
-        cast(null as decimal(18, 4)) as revenue_amount,
-        {{ json_object([
-            ['purpose', 'purpose'],
-            ['contact_point_type', 'contact_point_type'],
-        ]) }} as feature_json
-
-    from consent_events
+    select * from {{ ref('int_profile__product_keys') }}
 
 ),
 
@@ -87,9 +39,15 @@ source_interactions as (
         touches.anonymous_id,
         touches.occurred_at,
         touches.channel,
-        touches.activity,
+        coalesce(
+            activity_names.activity,
+            nullif(nullif({{ snake_case('touches.source_activity') }}, '_'), ''),
+            touches.source || '_event'
+        ) as activity,
         touches.source,
-        touches.revenue_amount,
+        cast(null as {{ dbt.type_string() }}) as order_id,
+        coalesce(product_keys.product_id, touches.product_key) as product_id,
+        cast(null as decimal(18, 4)) as revenue_amount,
         touches.feature_json
 
     from touches
@@ -98,6 +56,13 @@ source_interactions as (
         on touches.source = record_customers.source
         and touches.table_name = record_customers.table_name
         and touches.record_key = record_customers.record_key
+
+    left join activity_names
+        on touches.source = activity_names.source
+        and touches.source_activity = activity_names.source_activity
+
+    left join product_keys
+        on touches.product_key = product_keys.product_key
 
     union all
 
@@ -109,28 +74,12 @@ source_interactions as (
         channel,
         case when is_credit_note then 'order_credited' else 'order_placed' end as activity,
         source,
+        order_id,
+        cast(null as {{ dbt.type_string() }}) as product_id,
         reporting_amount as revenue_amount,
         {{ json_object([['order_id', 'order_id'], ['currency', 'currency']]) }} as feature_json
 
     from orders
-
-    union all
-
-    select
-        'refund:' || refunds.record_key as interaction_id,
-        orders.customer_id,
-        cast(null as {{ dbt.type_string() }}) as anonymous_id,
-        refunds.refunded_at as occurred_at,
-        orders.channel,
-        'order_refunded' as activity,
-        'shopify' as source,
-        cast(null as decimal(18, 4)) as revenue_amount,
-        {{ json_object([['order_id', 'orders.order_id']]) }} as feature_json
-
-    from refunds
-
-    inner join orders
-        on 'shopify:' || refunds.shopify_order_id = orders.order_id
 
 )
 

@@ -28,18 +28,28 @@ payments as (
 
 ),
 
+lines_per_refund as (
+
+    select
+        shopify_refund_id,
+        sum(coalesce(subtotal_amount, 0) + coalesce(tax_amount, 0)) as lines_amount
+
+    from refund_lines
+
+    group by 1
+
+),
+
 refunds_per_order as (
 
     select
         refunds.shopify_order_id,
-        sum(
-            coalesce(refund_lines.subtotal_amount, 0) + coalesce(refund_lines.tax_amount, 0)
-        ) as refunded_amount
+        sum(coalesce(refunds.refund_amount, lines_per_refund.lines_amount, 0)) as refunded_amount
 
     from refunds
 
-    inner join refund_lines
-        on refunds.shopify_refund_id = refund_lines.shopify_refund_id
+    left join lines_per_refund
+        on refunds.shopify_refund_id = lines_per_refund.shopify_refund_id
 
     group by 1
 
@@ -67,12 +77,23 @@ shopify_orders as (
         'order' as table_name,
         orders.record_key,
         coalesce(orders.source_name, 'web') as channel,
+        cast(null as {{ dbt.type_string() }}) as store_id,
         orders.ordered_at,
         orders.order_amount,
         case
             when orders.cancelled_at is not null then orders.order_amount
             else least(coalesce(refunds_per_order.refunded_amount, 0), orders.order_amount)
         end as refunded_amount,
+        cast(0 as decimal(18, 4)) as points_amount,
+        orders.tax_amount,
+        coalesce(
+            orders.shipping_amount,
+            greatest(
+                orders.order_amount - orders.subtotal_amount
+                - case when orders.is_tax_included then 0 else coalesce(orders.tax_amount, 0) end,
+                0
+            )
+        ) as shipping_amount,
         orders.currency,
         first_payments.payment_method,
         orders.cancelled_at is not null as is_cancelled,

@@ -1,0 +1,111 @@
+-- A visit ends after minutes without an event (session_inactivity_minutes), at midnight where
+-- session_ends_at_midnight says so, when another campaign brings the visitor back, and when another
+-- person logs in on the same browser.
+with
+
+web_events as (
+
+    select * from {{ ref('int_profile__web_events') }}
+
+),
+
+timed as (
+
+    select
+        *,
+        coalesce(click_id, campaign_source || '|' || campaign_medium || '|' || campaign_name,
+            campaign_name, campaign_source) as campaign_key,
+        lag(occurred_at) over (
+            partition by visitor_key
+            order by occurred_at asc, record_key asc
+        ) as previous_occurred_at
+
+    from web_events
+
+),
+
+stretches as (
+
+    select
+        *,
+        sum(case
+            when previous_occurred_at is null then 1
+            when {{ seconds_between('previous_occurred_at', 'occurred_at') }}
+                >= 60 * {{ var('session_inactivity_minutes') }} then 1
+            {% if var('session_ends_at_midnight') -%}
+            when cast(previous_occurred_at as date) <> cast(occurred_at as date) then 1
+            {%- endif %}
+            else 0
+        end) over (
+            partition by visitor_key
+            order by occurred_at asc, record_key asc
+            rows between unbounded preceding and current row
+        ) as stretch
+
+    from timed
+
+),
+
+counted as (
+
+    select
+        *,
+        row_number() over (
+            partition by visitor_key, stretch
+            order by occurred_at asc, record_key asc
+        ) as event_number,
+        count(campaign_key) over (
+            partition by visitor_key, stretch
+            order by occurred_at asc, record_key asc
+            rows between unbounded preceding and current row
+        ) as campaign_number,
+        count(user_id) over (
+            partition by visitor_key, stretch
+            order by occurred_at asc, record_key asc
+            rows between unbounded preceding and current row
+        ) as user_number
+
+    from stretches
+
+),
+
+compared as (
+
+    select
+        *,
+        case when campaign_key is not null then lag(campaign_key) over (
+            partition by
+                visitor_key, stretch, case when campaign_key is null then 1 else 0 end
+            order by occurred_at asc, record_key asc
+        ) end as previous_campaign_key,
+        case when user_id is not null then lag(user_id) over (
+            partition by
+                visitor_key, stretch, case when user_id is null then 1 else 0 end
+            order by occurred_at asc, record_key asc
+        ) end as previous_user_id
+
+    from counted
+
+),
+
+visits as (
+
+    select
+        compared.*,
+        sum(case
+            when event_number = 1 then 1
+            when campaign_key is not null and campaign_number = 1 then 1
+            when campaign_key <> previous_campaign_key then 1
+            when user_id <> previous_user_id then 1
+            else 0
+        end) over (
+            partition by visitor_key
+            order by occurred_at asc, record_key asc
+            rows between unbounded preceding and current row
+        ) as visit_number
+
+    from compared
+
+)
+
+select * from visits

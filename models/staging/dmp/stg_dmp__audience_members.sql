@@ -1,0 +1,1 @@
+{{ staged_newest('dmp', 'audience_members') }}

@@ -1,0 +1,1 @@
+{{ staged_newest('hubspot', 'contact_form_submission') }}

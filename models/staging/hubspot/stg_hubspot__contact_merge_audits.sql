@@ -1,0 +1,1 @@
+{{ staged_newest('hubspot', 'contact_merge_audit') }}

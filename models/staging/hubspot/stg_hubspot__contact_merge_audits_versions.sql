@@ -1,0 +1,1 @@
+{{ staged_versions('hubspot', 'contact_merge_audit') }}

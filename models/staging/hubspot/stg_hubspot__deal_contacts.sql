@@ -1,0 +1,1 @@
+{{ staged_newest('hubspot', 'deal_contact') }}

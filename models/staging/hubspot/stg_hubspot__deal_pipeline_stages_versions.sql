@@ -1,0 +1,1 @@
+{{ staged_versions('hubspot', 'deal_pipeline_stage') }}

@@ -1,0 +1,1 @@
+{{ staged_newest('hubspot', 'engagement_contact') }}

@@ -1,0 +1,1 @@
+{{ staged_versions('klaviyo', 'person') }}

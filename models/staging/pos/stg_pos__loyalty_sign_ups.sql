@@ -1,0 +1,1 @@
+{{ staged_newest('pos', 'loyalty_sign_ups') }}

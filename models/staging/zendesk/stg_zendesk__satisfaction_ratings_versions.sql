@@ -1,0 +1,1 @@
+{{ staged_versions('zendesk', 'satisfaction_rating') }}
