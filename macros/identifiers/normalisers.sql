@@ -14,7 +14,7 @@ translate({{ text }}, '！＃＄％＆（）＊＋，－．／０１２３４５
 {# Without the marks nobody sees: tabs, line ends, zero-width signs, direction marks, byte order
    mark. #}
 {% macro without_invisible(text) -%}
-{%- set invisible = '\t\r\n\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff\u00a0' -%}
+{%- set invisible = '\t\r\n\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u00a0' -%}
 translate({{ text }}, '{{ invisible }}', '')
 {%- endmacro %}
 
@@ -23,11 +23,13 @@ translate({{ text }}, '{{ invisible }}', '')
 nullif({{ lower_case(trimmed(half_width(without_invisible(text)))) }}, '')
 {%- endmacro %}
 
-{# Name or address: Arabic yeh and kaf as Persian ones, half-width, single blanks.
-   Vietnamese marks are kept; `fold_name` drops them for comparing. The zero-width
-   non-joiner stays: Persian names are written with it. #}
+{# Name or address: Arabic yeh and kaf as Persian ones, half-width, single blanks, without direction
+   marks, which nobody types and which turn what stands behind them around. Vietnamese marks are
+   kept; `fold_name` drops them for comparing. The zero-width joiner and non-joiner stay: Persian
+   names and emoji are written with them. #}
 {% macro normalise_name(text) -%}
-nullif({{ trimmed(replace_all(half_width("translate(" ~ text ~ ", 'يىك', 'ییک')"), '[ \\t\\n\\f\\r]+', ' ')) }}, '')
+{%- set marks = '\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff' -%}
+nullif({{ trimmed(replace_all(half_width("translate(" ~ text ~ ", 'يىك" ~ marks ~ "', 'ییک')"), '[ \\t\\n\\f\\r]+', ' ')) }}, '')
 {%- endmacro %}
 
 {# Name for comparing: lower case, Latin marks dropped (Vietnamese and Western), and without

@@ -1,6 +1,12 @@
 {{ config(meta={'dagster': {'ref': {'name': 'orders'}}}) }}
 with
 
+receipts as (
+
+    select * from {{ ref('stg_pos__receipts') }}
+
+),
+
 staged as (
 
     select ('shopify:' || shopify_order_id) as order_id
@@ -16,6 +22,28 @@ staged as (
     select ('erp:' || invoice_no) as order_id
 
     from {{ ref('stg_erp__invoice_lines') }}
+
+    union
+
+    select ('subscriptions:' || renewal_id) as order_id
+
+    from {{ ref('stg_subscriptions__renewals') }}
+
+    where renewal_status <> 'failed'
+
+    union
+
+    select ('pos:' || receipts.receipt_id) as order_id
+
+    from receipts
+
+    left join receipts as sales
+        on receipts.original_receipt_id = sales.receipt_id
+        and sales.receipt_type = 'sale'
+
+    where
+        receipts.receipt_type = 'sale'
+        or sales.receipt_id is null
 
 ),
 
