@@ -138,13 +138,13 @@ nullif(regexp_extract({{ url }}, '[?&]({{ names | join('|') }})=([^&#]+)', 2), '
 
 
 {# SHA-256 of a text's UTF-8 bytes in hexadecimal, as advertising networks hash addresses. #}
-{% macro sha256(text) %}
-    {{- return(adapter.dispatch('sha256', 'cdp')(text)) -}}
+{% macro hex_of_sha256(text) %}
+    {{- return(adapter.dispatch('hex_of_sha256', 'cdp')(text)) -}}
 {% endmacro %}
 
-{% macro default__sha256(text) %}sha2({{ text }}, 256){% endmacro %}
+{% macro default__hex_of_sha256(text) %}sha2({{ text }}, 256){% endmacro %}
 
-{% macro duckdb__sha256(text) %}sha256({{ text }}){% endmacro %}
+{% macro duckdb__hex_of_sha256(text) %}sha256({{ text }}){% endmacro %}
 
 
 {# Whole seconds from a time to a later one. #}

@@ -1,5 +1,5 @@
--- What was spent on a campaign against what its touches brought. A campaign that nobody paid for has
--- revenue alone, one that brought nobody spend alone.
+-- What was spent on a campaign against what its touches brought. A campaign that nobody paid for
+-- has revenue alone, one that brought nobody spend alone.
 with
 
 ad_spend as (
@@ -66,11 +66,8 @@ campaign_performance as (
         cast(coalesce(spend.click_count, 0) as bigint) as click_count,
         cast(coalesce(revenue.attributed_amount, 0) as decimal(18, 4)) as attributed_amount,
         cast(coalesce(revenue.order_count, 0) as bigint) as order_count,
-        case
-            when spend.spend_amount > 0
-                then cast(coalesce(revenue.attributed_amount, 0) as double)
-                / cast(spend.spend_amount as double)
-        end as return_on_ad_spend
+        cast(coalesce(revenue.attributed_amount, 0) as double)
+        / cast(nullif(spend.spend_amount, 0) as double) as return_on_ad_spend
 
     from revenue
 

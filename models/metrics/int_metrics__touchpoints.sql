@@ -1,5 +1,5 @@
--- Which visits may have led to which order: the customer's own, by something other than the address typed
--- in, before the order and within attribution_window_days.
+-- Which visits may have led to which order: the customer's own, by something other than the address
+-- typed in, before the order and within attribution_window_days.
 with
 
 orders as (
@@ -44,9 +44,9 @@ touchpoints as (
 
     inner join sessions
         on orders.customer_id = sessions.customer_id
-        and sessions.started_at <= orders.ordered_at
-        and sessions.started_at
-        > {{ dbt.dateadd('day', -var('attribution_window_days'), 'orders.ordered_at') }}
+        and orders.ordered_at >= sessions.started_at
+        and orders.ordered_at
+        < {{ dbt.dateadd('day', var('attribution_window_days'), 'sessions.started_at') }}
 
 )
 

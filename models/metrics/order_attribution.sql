@@ -1,6 +1,6 @@
--- Shares are decimals, so that they add up the same everywhere; each is cut to a hundredth of a cent and what is
--- left goes to the last touch,
--- so an order's amounts add up to its own. An order that no touch led to is unattributed.
+-- Shares are decimals, so that they add up the same everywhere; each is cut to a hundredth of a
+-- cent and what is left goes to the last touch, so an order's amounts add up to its own. An order
+-- that no touch led to is unattributed.
 with
 
 touchpoints as (
@@ -67,7 +67,7 @@ weighed as (
 shared as (
 
     select
-        weighed.*,
+        *,
         case
             when touch_number = touch_count then cast(0 as decimal(18, 4))
             else cast(

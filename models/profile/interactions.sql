@@ -15,17 +15,25 @@ main_products as (
 known as (
 
     select
-        *,
-        coalesce(customer_id, 'anonymous:' || anonymous_id, interaction_id) as actor
+        source_interactions.*,
+        main_products.product_id as purchased_product_id,
+        coalesce(
+            source_interactions.customer_id,
+            'anonymous:' || source_interactions.anonymous_id,
+            source_interactions.interaction_id
+        ) as actor
 
     from source_interactions
+
+    left join main_products
+        on source_interactions.order_id = main_products.order_id
 
 ),
 
 counted as (
 
     select
-        known.*,
+        *,
         cast(row_number() over (
             partition by actor, activity
             order by occurred_at asc nulls last, interaction_id asc
@@ -38,17 +46,13 @@ counted as (
             partition by actor, activity
             order by occurred_at asc nulls last, interaction_id asc
         ) as activity_repeated_at,
-        count(main_products.product_id) over (
+        count(purchased_product_id) over (
             partition by actor
             order by occurred_at asc nulls last, interaction_id asc
             rows between unbounded preceding and current row
-        ) as purchase_number,
-        main_products.product_id as purchased_product_id
+        ) as purchase_number
 
     from known
-
-    left join main_products
-        on known.order_id = main_products.order_id
 
 ),
 

@@ -55,7 +55,7 @@ days as (
 compared as (
 
     select
-        days.*,
+        *,
         row_number() over (
             partition by product_id
             order by price_date asc

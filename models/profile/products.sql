@@ -1,5 +1,7 @@
 {# A field is the first source's that has it; price and currency go together. #}
-{%- set fields = ['name', 'category', 'brand', 'price', 'season', 'successor_sku', 'is_in_stock'] -%}
+{%- set fields = [
+    'name', 'category', 'brand', 'price', 'season', 'successor_sku', 'is_in_stock',
+] -%}
 with
 
 known_products as (
@@ -77,7 +79,7 @@ stated as (
 ranked as (
 
     select
-        stated.*,
+        *,
         row_number() over (
             partition by product_id
             order by source_priority asc, source asc, source_product_id asc, name asc nulls last
@@ -90,12 +92,10 @@ ranked as (
 places as (
 
     select
-        ranked.*,
         {% for field in fields %}
-        min(case when {{ field }} is not null then statement_rank end) over (
-            partition by product_id
-        ) as {{ field }}_rank{{ ',' if not loop.last }}
+        {{ first_place(field, 'statement_rank', 'product_id') }} as {{ field }}_rank,
         {% endfor %}
+        *
 
     from ranked
 

@@ -1,6 +1,7 @@
--- What a partner or a data seller says of somebody we know already, found by a key that we hold too: our
--- own cookie, a mobile advertising id or the hash of an address. It makes nobody known, ends
--- third_party_valid_days after it was delivered, and where keys disagree the strictest licence holds.
+-- What a partner or a data seller says of somebody we know already, found by a key that we hold
+-- too: our own cookie, a mobile advertising id or the hash of an address. It makes nobody known,
+-- ends third_party_valid_days after it was delivered, and where keys disagree the strictest
+-- licence holds.
 with
 
 audience_members as (
@@ -46,7 +47,7 @@ held_keys as (
     select
         customer_id,
         'hashed_email' as key_type,
-        {{ sha256('identifier_value') }} as key_value
+        {{ hex_of_sha256('identifier_value') }} as key_value
 
     from customer_identifiers
 

@@ -532,9 +532,9 @@ def test_a_company_is_not_the_person_who_told_of_it(company: Home) -> None:
 
 
 def test_a_name_keeps_its_emoji_and_loses_what_turns_text_around(company: Home, linh: str) -> None:
-    assert ask(
-        company, "select first_name from profile.customers where customer_id = ?", linh
-    ) == [(f"Linh {EMOJI}",)]
+    assert ask(company, "select first_name from profile.customers where customer_id = ?", linh) == [
+        (f"Linh {EMOJI}",)
+    ]
 
 
 def test_a_circle_of_merges_is_one_person(company: Home, linh: str) -> None:
@@ -560,13 +560,13 @@ def test_third_parties_make_nobody_known_end_and_keep_to_their_licence(
         (linh, "golf", "hashed_email", True, True),
         (linh, "travel", "cookie", False, True),
     ]
-    everyone = {value for value, in ask(company, "select identifier_value from identity.identifiers")}
+    everyone = {
+        value for (value,) in ask(company, "select identifier_value from identity.identifiers")
+    }
     assert "stranger" not in everyone
 
 
-def test_money_given_back_counts_up_to_the_order_and_waits_for_it(
-    company: Home, linh: str
-) -> None:
+def test_money_given_back_counts_up_to_the_order_and_waits_for_it(company: Home, linh: str) -> None:
     found = orders(company)
     assert found["shopify:first"] == (linh, 120, 25, 0, 95, False)
     assert found["shopify:over"] == (linh, 10, 10, 0, 0, False), "99 were given back"

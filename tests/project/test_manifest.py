@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support import PROJECT
 
 Manifest = dict[str, Any]
@@ -54,6 +55,8 @@ COLUMNS = {
     "net_amount currency reporting_amount payment_method is_cancelled is_revenue order_number",
     "order_lines": "order_line_id order_id customer_id product_id quantity line_amount",
     "products": "product_id source name category brand price is_in_stock successor_product_id",
+    "sessions": "session_id customer_id anonymous_id started_at ended_at entry_page campaign "
+    "device event_count",
     "interactions": "interaction_id customer_id anonymous_id occurred_at channel activity source "
     "revenue_amount feature_json activity_occurrence",
     "customer_rfm": "customer_id as_of_date recency_days frequency monetary r_score f_score "
@@ -210,8 +213,14 @@ def test_every_not_null_constraint_is_also_a_data_test(manifest: Manifest) -> No
 
 
 def has_a_rule(model: dict[str, Any]) -> bool:
-    """Whether the model's SQL decides anything: more than names of what it reads."""
+    """Whether the model's SQL decides anything: more than names of what it reads.
+
+    A list of inputs that are put under each other decides nothing: it is a line for each source.
+    """
     code = without_comments(model["raw_code"])
+    listed = r"(\s*\{%-?\s*set \w+ = \[.*?\]\s*-?%\})+(\s*\{%-?\s*for .*?endfor\s*-?%\})+\s*"
+    if re.fullmatch(listed, code, flags=re.DOTALL):
+        return False
     code = re.sub(r"\{\{\s*config\(.*?\)\s*\}\}", "", code, flags=re.DOTALL)
     code = re.sub(r"\{%-?\s*for .*?endfor\s*-?%\}", "*", code, flags=re.DOTALL)
     code = re.sub(r"\w+ is null as is_current", "", code)
@@ -222,7 +231,14 @@ def test_a_pass_through_is_told_from_a_rule() -> None:
     assert not has_a_rule(
         {"raw_code": "{{ config(full_refresh=false) }}\nselect * from {{ ref('a') }}"}
     )
+    assert not has_a_rule(
+        {
+            "raw_code": "{# A list. #}\n{%- set names = ['a'] -%}\n{% for name in names %}\n"
+            "select * from {{ ref(name) }}\n{% endfor %}\n"
+        }
+    )
     assert has_a_rule({"raw_code": "select * from {{ ref('a') }} where b > 1"})
+    assert has_a_rule({"raw_code": "{%- set a = [1] -%}\nwith b as (select 1) select * from b"})
 
 
 def test_every_model_with_a_rule_has_a_unit_test(manifest: Manifest) -> None:
@@ -436,6 +452,60 @@ def test_every_sync_takes_its_contact_points_through_the_gate(manifest: Manifest
         assert elsewhere + personal == [], f"{model['name']} reads a contact point past the gate"
         read = {name for _, name in kinds_read(manifest, model)}
         assert read.isdisjoint({"customer_identifiers", "customer_consents", "identity_map"})
+
+
+def test_third_parties_are_used_as_their_licence_says(manifest: Manifest) -> None:
+    """What they deliver is read in the profile alone, and later only by its licence's column."""
+    needed = {
+        "audiences": "is_for_activation",
+        "activation": "is_for_activation",
+        "metrics": "is_for_analytics",
+        "reporting": "is_for_analytics",
+    }
+    for model in models_of(manifest):
+        read = {name for _, name in kinds_read(manifest, model)}
+        layer = folder_of(model)
+        if any(name.startswith("stg_dmp__") for name in read):
+            assert layer == "profile", f"{model['name']}: nothing of a third party is evidence"
+        if "third_party_audience_members" in read and layer in needed:
+            code = without_comments(model["raw_code"])
+            assert re.search(rf"where\b[^)]*\b{needed[layer]}\b", code), model["name"]
+
+
+def test_evidence_is_what_a_declaration_calls_an_identifier() -> None:
+    """What belongs to somebody else never joins: a receiver, a company, a third party's key."""
+    carried: dict[str, set[str]] = {}
+    for path in (PROJECT / "models/staging").glob("*/_*__sources.yml"):
+        for source in yaml.safe_load(path.read_text(encoding="utf-8"))["sources"]:
+            for table in source["tables"]:
+                for column in table.get("columns", []):
+                    meta = column.get("config", {}).get("meta", {})
+                    fields = [meta, *meta.get("fields", [])]
+                    place = f"{source['name']}.{table['name']}"
+                    names = {
+                        each.get("as", column["name"]) for each in fields if "identifier" in each
+                    }
+                    carried.setdefault(place, set()).update(names)
+    assert not [name for name in carried["shopify.order"] if name.startswith("shipping")]
+    assert not any(names for place, names in carried.items() if place.startswith("dmp."))
+    events = yaml.safe_load((PROJECT / "models/staging/web/_web__sources.yml").read_text())
+    [traits] = [
+        column
+        for column in events["sources"][0]["tables"][0]["columns"]
+        if column["name"] == "traits"
+    ]
+    fields = traits["config"]["meta"]["fields"]
+    assert all(field["when"] == {"type": ["identify"]} for field in fields)
+
+
+def test_every_identifier_type_is_declared_by_a_source_and_has_a_reason() -> None:
+    with (PROJECT / "seeds/identifier_types.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    declared = set()
+    for path in (PROJECT / "models/staging").glob("*/_*__sources.yml"):
+        declared |= set(re.findall(r"\bidentifier: (\w+)", path.read_text(encoding="utf-8")))
+    assert {row["identifier_type"] for row in rows} == declared
+    assert all(row["reason"] for row in rows)
 
 
 @pytest.mark.parametrize("table", COLUMNS)

@@ -47,12 +47,10 @@ numbered as (
 places as (
 
     select
-        numbered.*,
         {% for field in firsts %}
-        min(case when {{ field }} is not null then place end) over (
-            partition by visitor_key, visit_number
-        ) as {{ field }}_place{{ ',' if not loop.last }}
+        {{ first_place(field, 'place', 'visitor_key, visit_number') }} as {{ field }}_place,
         {% endfor %}
+        *
 
     from numbered
 
@@ -61,6 +59,8 @@ places as (
 first_of_visits as (
 
     select
+        visitor_key,
+        visit_number,
         max(case when place = 1 then record_key end) as first_record_key,
         max(anonymous_id) as anonymous_id,
         min(customer_id) as customer_id,
@@ -75,9 +75,7 @@ first_of_visits as (
 
     from places
 
-    group by
-        visitor_key,
-        visit_number
+    group by 1, 2
 
 )
 

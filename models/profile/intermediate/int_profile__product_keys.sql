@@ -1,5 +1,6 @@
--- The same article has a code in every system. What shares a stock keeping unit is one product, named by the
--- system that is asked first (source_priority); a master may also name another system's code.
+-- The same article has a code in every system. What shares a stock keeping unit is one product,
+-- named by the system that is asked first (source_priority); a master may also name another
+-- system's code.
 with
 
 products as (

@@ -26,7 +26,9 @@ ranked as (
         row_number() over (
             partition by sold_lines.product_id, sold_lines.source
             order by
-                case when sold_lines.unit_price > 0 and sold_lines.quantity > 0 then 1 else 2 end asc,
+                case
+                    when sold_lines.unit_price > 0 and sold_lines.quantity > 0 then 1 else 2
+                end asc,
                 orders.ordered_at desc nulls last,
                 sold_lines.order_line_id asc
         ) as sale_rank

@@ -1,4 +1,4 @@
--- What brought a visit, by the first rule of the seed that fits; none is a visit that came by itself.
+-- What brought a visit, by the first rule of the seed that fits; where none does it came by itself.
 with
 
 visits as (

@@ -1,5 +1,5 @@
--- A visit is its customer's; where two customers share a browser's visit it is nobody's. A click that a
--- network tells of names its campaign, also where the address did not.
+-- A visit is its customer's; where two customers share a browser's visit it is nobody's. A click
+-- that a network tells of names its campaign, also where the address did not.
 with
 
 first_of_visits as (

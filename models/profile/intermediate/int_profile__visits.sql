@@ -13,8 +13,12 @@ timed as (
 
     select
         *,
-        coalesce(click_id, campaign_source || '|' || campaign_medium || '|' || campaign_name,
-            campaign_name, campaign_source) as campaign_key,
+        coalesce(
+            click_id,
+            campaign_source || '|' || campaign_medium || '|' || campaign_name,
+            campaign_name,
+            campaign_source
+        ) as campaign_key,
         lag(occurred_at) over (
             partition by visitor_key
             order by occurred_at asc, record_key asc
@@ -24,25 +28,37 @@ timed as (
 
 ),
 
+paused as (
+
+    select
+        *,
+        {{ seconds_between('previous_occurred_at', 'occurred_at') }} as idle_seconds
+
+    from timed
+
+),
+
 stretches as (
 
     select
         *,
-        sum(case
-            when previous_occurred_at is null then 1
-            when {{ seconds_between('previous_occurred_at', 'occurred_at') }}
-                >= 60 * {{ var('session_inactivity_minutes') }} then 1
-            {% if var('session_ends_at_midnight') -%}
-            when cast(previous_occurred_at as date) <> cast(occurred_at as date) then 1
-            {%- endif %}
-            else 0
-        end) over (
+        sum(
+            case
+                when previous_occurred_at is null then 1
+                when idle_seconds >= 60 * {{ var('session_inactivity_minutes') }} then 1
+                when
+                    {{ var('session_ends_at_midnight') }}
+                    and cast(previous_occurred_at as date) <> cast(occurred_at as date)
+                    then 1
+                else 0
+            end
+        ) over (
             partition by visitor_key
             order by occurred_at asc, record_key asc
             rows between unbounded preceding and current row
         ) as stretch
 
-    from timed
+    from paused
 
 ),
 
@@ -59,11 +75,8 @@ counted as (
             order by occurred_at asc, record_key asc
             rows between unbounded preceding and current row
         ) as campaign_number,
-        count(user_id) over (
-            partition by visitor_key, stretch
-            order by occurred_at asc, record_key asc
-            rows between unbounded preceding and current row
-        ) as user_number
+        campaign_key is not null as has_campaign,
+        user_id is not null as has_user
 
     from stretches
 
@@ -73,16 +86,14 @@ compared as (
 
     select
         *,
-        case when campaign_key is not null then lag(campaign_key) over (
-            partition by
-                visitor_key, stretch, case when campaign_key is null then 1 else 0 end
+        lag(campaign_key) over (
+            partition by visitor_key, stretch, has_campaign
             order by occurred_at asc, record_key asc
-        ) end as previous_campaign_key,
-        case when user_id is not null then lag(user_id) over (
-            partition by
-                visitor_key, stretch, case when user_id is null then 1 else 0 end
+        ) as previous_campaign_key,
+        lag(user_id) over (
+            partition by visitor_key, stretch, has_user
             order by occurred_at asc, record_key asc
-        ) end as previous_user_id
+        ) as previous_user_id
 
     from counted
 
@@ -91,14 +102,16 @@ compared as (
 visits as (
 
     select
-        compared.*,
-        sum(case
-            when event_number = 1 then 1
-            when campaign_key is not null and campaign_number = 1 then 1
-            when campaign_key <> previous_campaign_key then 1
-            when user_id <> previous_user_id then 1
-            else 0
-        end) over (
+        *,
+        sum(
+            case
+                when event_number = 1 then 1
+                when campaign_key is not null and campaign_number = 1 then 1
+                when campaign_key <> previous_campaign_key then 1
+                when user_id <> previous_user_id then 1
+                else 0
+            end
+        ) over (
             partition by visitor_key
             order by occurred_at asc, record_key asc
             rows between unbounded preceding and current row

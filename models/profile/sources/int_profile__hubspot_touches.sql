@@ -1,5 +1,6 @@
--- What an agent noted is a touch of each contact it is about, and so is a deal: opened, and once more when
--- it is won or lost. A deal is a promise, never revenue: that is counted when it is invoiced.
+-- What an agent noted is a touch of each contact it is about, and so is a deal: opened, and once
+-- more when it is won or lost. A deal is a promise, never revenue: that is counted when it is
+-- invoiced.
 with
 
 engagement_calls as (

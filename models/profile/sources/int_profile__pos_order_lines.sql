@@ -1,5 +1,5 @@
--- Lines of a return that stands as a credit note count below zero; of one that is money back on its sale
--- they are taken back there, by the code that was scanned.
+-- Lines of a return that stands as a credit note count below zero; of one that is money back on its
+-- sale they are taken back there, by the code that was scanned.
 with
 
 receipt_lines as (
@@ -61,12 +61,12 @@ taken_back as (
 numbered as (
 
     select
-        lines_of_receipts.*,
-        'pos:' || lines_of_receipts.receipt_id as order_id,
+        *,
+        'pos:' || receipt_id as order_id,
         case when receipt_type = 'return' then -1 else 1 end as sign,
         row_number() over (
-            partition by lines_of_receipts.receipt_id, lines_of_receipts.sku
-            order by lines_of_receipts.line_no asc, lines_of_receipts.record_key asc
+            partition by receipt_id, sku
+            order by line_no asc, record_key asc
         ) as sku_line_number
 
     from lines_of_receipts

@@ -29,22 +29,22 @@ pos_touches as (
     select
         'pos' as source,
         'receipts' as table_name,
-        returns.record_key,
-        'pos.return:' || returns.record_key as interaction_id,
+        returned.record_key,
+        'pos.return:' || returned.record_key as interaction_id,
         cast(null as {{ dbt.type_string() }}) as anonymous_id,
-        returns.issued_at as occurred_at,
+        returned.issued_at as occurred_at,
         'store' as channel,
         'order_refunded' as source_activity,
         cast(null as {{ dbt.type_string() }}) as product_key,
         {{ json_object([['order_id', "'pos:' || sales.receipt_id"]]) }} as feature_json
 
-    from receipts as returns
+    from receipts as returned
 
     inner join receipts as sales
-        on returns.original_receipt_id = sales.receipt_id
+        on returned.original_receipt_id = sales.receipt_id
         and sales.receipt_type = 'sale'
 
-    where returns.receipt_type = 'return'
+    where returned.receipt_type = 'return'
 
 )
 

@@ -1,5 +1,5 @@
--- A period that was paid for is an order of its own; one whose payment failed is none. A renewal of a
--- subscription that no file has told of is an unidentified buyer's until it lands.
+-- A period that was paid for is an order of its own; one whose payment failed is none. A renewal of
+-- a subscription that no file has told of is an unidentified buyer's until it lands.
 with
 
 renewals as (

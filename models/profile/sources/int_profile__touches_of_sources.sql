@@ -1,6 +1,6 @@
-{# One line for each kind of touch that a staged table holds: add a source here. Where a touch needs more
-   than one table, it has a model of its own. Whose a touch is, is told by a record: its own, or the
-   one it names by `record_key` in `record_table`. #}
+{# One line for each kind of touch that a staged table holds: add a source here. Where a touch needs
+   more than one table, it has a model of its own. Whose a touch is, is told by a record: its own,
+   or the one it names by `record_key` in `record_table`. #}
 {%- set told_by_models = [
     ref('int_profile__web_touches'),
     ref('int_profile__shopify_touches'),
