@@ -248,7 +248,8 @@ def profile(identifier: str, unmask: bool, json_: bool) -> None:
     _rows("May be contacted", card["permissions"])
     _rows("Audiences", card["audiences"])
     _rows("Latest orders", card["orders"])
-    _rows("Timeline", card["timeline"])
+    _rows("Channels", card["channels"])
+    _rows("Timeline, the latest first", card["timeline"])
     if not unmask:
         say("Personal values are masked; --unmask shows them.")
 
@@ -599,6 +600,7 @@ def print_summary(home: Home, json_: bool) -> None:
             f"{_share(found['recall_linkable'])} of what unblocked evidence can link, "
             f"{_share(found['recall_all'])} of all"
         )
+    _counts("Interactions", summary["interactions"])
     _counts("RFM segments", summary["rfm_segments"])
     _counts("Journey stages", summary["journey_stages"])
     _counts("Audiences", summary["audiences"])
@@ -609,15 +611,54 @@ def print_summary(home: Home, json_: bool) -> None:
             f"{counts.get('acked', 0):,}, holds {each['present']:,}, unknown {each['unknown']:,}"
         )
         _counts("  withheld", summary["withheld"].get(each["sync"], {}))
+    _show_campaigns(summary["campaigns"])
+    _show_example(summary["example"])
     out.print("\n[bold]Where to look next[/bold]")
     for line in _next_steps(home, summary):
         out.print(f"  {line}", markup=False)
 
 
+def _show_campaigns(campaigns: list[dict[str, Any]]) -> None:
+    if not campaigns:
+        return
+    table = _table("Channel", "Campaign", "Spend", "Revenue", "Orders", "Per unit spent")
+    for row in campaigns:
+        back = "—" if row["return"] is None else f"{row['return']:.2f}"
+        table.add_row(
+            row["channel_group"],
+            row["campaign"],
+            f"{row['spend']:,.2f}",
+            f"{row['revenue']:,.2f}",
+            f"{row['orders']:,}",
+            back,
+        )
+    out.print("\n[bold]What led to orders[/bold] (every touch alike)")
+    out.print(table)
+
+
+def _show_example(example: dict[str, Any] | None) -> None:
+    if example is None:
+        return
+    out.print(
+        f"\n[bold]One customer[/bold] ({example['identifier']}): {example['interactions']:,} "
+        f"interactions in {example['channels']} channels; the latest in each"
+    )
+    table = _table("When", "Channel", "What", "From", "In this channel")
+    for row in example["timeline"]:
+        table.add_row(
+            row["occurred_at"][:16],
+            row["channel"],
+            row["activity"],
+            row["source"],
+            f"{row['count']:,}",
+        )
+    out.print(table)
+
+
 def _next_steps(home: Home, summary: dict[str, Any]) -> list[str]:
     lines = ["make ui                      the runs, the asset graph and every check"]
-    if summary["example_identifier"]:
-        lines.append(f"cdp profile {summary['example_identifier']:<16} one customer's card")
+    if summary["example"]:
+        lines.append(f"cdp profile {summary['example']['identifier']:<16} one customer's card")
     lines += [
         f"{_shown(home.cdp_file)}   masked tables for BI",
         f"{_shown(home.reports)}/landing.html   what landed, checked",

@@ -129,9 +129,15 @@ def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str,
                 "select order_id, ordered_at, net_amount, currency, is_cancelled "
                 "from profile.orders where customer_id = ? order by ordered_at desc, 1 limit 10"
             ),
+            "channels": rows(
+                "select channel, count(*) as interactions, min(occurred_at) as first_at, "
+                "max(occurred_at) as latest_at from profile.interactions "
+                "where customer_id = ? group by 1 order by 2 desc, 1"
+            ),
             "timeline": rows(
-                "select occurred_at, channel, activity, source from profile.interactions "
-                "where customer_id = ? order by occurred_at desc, interaction_id limit 15"
+                "select occurred_at, channel, activity, activity_occurrence as nth, product_id, "
+                "source from profile.interactions "
+                "where customer_id = ? order by occurred_at desc, interaction_id limit 20"
             ),
         }
 

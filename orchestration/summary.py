@@ -9,9 +9,69 @@ from orchestration.home import Home
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
 
+# Linear: every touch of an order alike.
+_CAMPAIGNS = """
+select
+    channel_group, campaign, cast(spend_amount as double), cast(attributed_amount as double),
+    order_count, return_on_ad_spend
+from metrics.campaign_performance
+where attribution_model = 'linear'
+order by attributed_amount desc, channel_group, campaign
+limit 8
+"""
+# The customer who was met in most channels, and their latest moment in each.
+_MET_MOST = """
+select customer_id, min(identifier_value), any_value(channels), any_value(interactions)
+from (
+    select customer_id, count(distinct channel) as channels, count(*) as interactions
+    from profile.interactions
+    where customer_id is not null
+    group by 1
+)
+inner join profile.customer_identifiers using (customer_id)
+where identifier_type in ('shopify_customer_id', 'erp_customer_no', 'loyalty_no')
+group by 1
+order by 3 desc, 4 desc, 2
+limit 1
+"""
+_LATEST_OF_EACH_CHANNEL = """
+select occurred_at, channel, activity, source, count
+from (
+    select
+        *,
+        count(*) over (partition by channel) as count,
+        row_number() over (
+            partition by channel order by occurred_at desc, interaction_id
+        ) as place
+    from profile.interactions
+    where customer_id = ?
+)
+where place = 1
+order by occurred_at
+"""
+
+
+def _example(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+    """One customer's timeline over the channels; None where nobody has an account or a card."""
+    found = connection.execute(_MET_MOST).fetchone()
+    if found is None:
+        return None
+    customer_id, identifier, channels, interactions = found
+    names = ("occurred_at", "channel", "activity", "source", "count")
+    return {
+        "customer_id": customer_id,
+        "identifier": identifier,
+        "channels": channels,
+        "interactions": interactions,
+        "timeline": [
+            {**dict(zip(names, row, strict=True)), "occurred_at": str(row[0])}
+            for row in connection.execute(_LATEST_OF_EACH_CHANNEL, [customer_id]).fetchall()
+        ],
+    }
+
 
 def summarise(home: Home) -> dict[str, Any]:
-    """Rows per source, people, segments, audiences and sends; plain values for `--json`."""
+    """Rows per source, people, channels, segments, audiences and sends; plain for `--json`."""
     with duckdb.connect(str(home.private_file), read_only=True) as connection:
 
         def rows(query: str) -> list[tuple[Any, ...]]:
@@ -48,17 +108,22 @@ def summarise(home: Home) -> dict[str, Any]:
                 rows("select audience, member_count from reporting.audience_sizes order by 1")
             ),
             "withheld": {},
-            "example_identifier": next(
-                iter(
-                    rows(
-                        "select identifier_value from profile.customer_identifiers "
-                        "inner join metrics.customer_metrics using (customer_id) "
-                        "where identifier_type = 'shopify_customer_id' "
-                        "order by order_count desc, identifier_value limit 1"
+            "interactions": dict(
+                rows(
+                    "select channel, count(*) from profile.interactions group by 1 order by 2 desc, 1"
+                )
+            ),
+            "campaigns": [
+                dict(
+                    zip(
+                        ("channel_group", "campaign", "spend", "revenue", "orders", "return"),
+                        row,
+                        strict=True,
                     )
-                ),
-                (None,),
-            )[0],
+                )
+                for row in rows(_CAMPAIGNS)
+            ],
+            "example": _example(connection),
         }
         syncs = load_syncs(home.manifest)
         for sync in syncs:

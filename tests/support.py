@@ -110,10 +110,10 @@ def silent(line: str) -> None:
     """Progress that nobody wants to see."""
 
 
-def land_waiting(home: Home, as_of: date = AS_OF) -> LandingReport:
+def land_waiting(home: Home, as_of: date = AS_OF, project: Path = PROJECT) -> LandingReport:
     """Load what waits in the landing folder; fails where a file is refused as a whole."""
     with kept_environment(), DuckDbWarehouse(home.warehouse) as warehouse:
-        report = land(home, warehouse, load_declarations(PROJECT, home.root), as_of, silent)
+        report = land(home, warehouse, load_declarations(project, home.root), as_of, silent)
     assert not report.refused, [refused.text for refused in report.refused]
     return report
 
@@ -121,8 +121,9 @@ def land_waiting(home: Home, as_of: date = AS_OF) -> LandingReport:
 class Dbt:
     """dbt in this process with one parsed project for every home: a start costs seconds less."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, project: Path = PROJECT) -> None:
         self.home = home
+        self.project = project
         self.manifest: Any = None
         self.manifest = self.invoke(home, AS_OF, ["parse"]).result
 
@@ -132,7 +133,7 @@ class Dbt:
         from dbt.cli.main import dbtRunner
 
         given = json.dumps({**dbt_variables(home, as_of), **variables})
-        folders = ("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT))
+        folders = ("--project-dir", str(self.project), "--profiles-dir", str(self.project))
         target = ("--target-path", str(home.dbt_target), "--vars", given)
         with kept_environment():
             set_environment(home)
@@ -155,7 +156,7 @@ class Dbt:
         **variables: Any,
     ) -> None:
         """Land what waits, then build the models selected and their seeds."""
-        land_waiting(home, as_of)
+        land_waiting(home, as_of, self.project)
         arguments = ["build", "--select", *select, *MODELS_ONLY, *options, *QUICK]
         self.invoke(home, as_of, arguments, **variables)
 
