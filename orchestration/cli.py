@@ -643,7 +643,7 @@ def _show_example(example: dict[str, Any] | None) -> None:
         f"\n[bold]One customer[/bold] ({example['identifier']}): {example['interactions']:,} "
         f"interactions in {example['channels']} channels; the latest in each"
     )
-    table = _table("When", "Channel", "What", "From", "In this channel")
+    table = _table("When", "Channel", "What", "From", "Times")
     for row in example["timeline"]:
         table.add_row(
             row["occurred_at"][:16],

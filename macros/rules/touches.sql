@@ -23,3 +23,14 @@ from {{ relation }}
 where {{ condition }}
 {%- endif %}
 {%- endmacro %}
+
+
+{# The channel of what a mail tool tells of, by its own word; it also repeats what other tools told it,
+   such as orders, which are no messages. #}
+{% macro message_channel(activity) -%}
+case
+    when {{ activity }} like '%SMS%' then 'sms'
+    when {{ activity }} like '%Email%' or {{ activity }} like '%ubscribed%' then 'email'
+    else 'mail_tool'
+end
+{%- endmacro %}

@@ -1,4 +1,4 @@
-{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'orders'}}}) }}
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'stg_shopify__refunds'}}}) }}
 -- They count up to what the order cost: look at the shop's books.
 with
 

@@ -1,4 +1,4 @@
-{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'orders'}}}) }}
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'stg_subscriptions__renewals'}}}) }}
 -- Their orders count and are nobody's: land the subscriptions they name.
 with
 

@@ -76,7 +76,10 @@ shopify_orders as (
         'shopify' as source,
         'order' as table_name,
         orders.record_key,
-        coalesce(orders.source_name, 'web') as channel,
+        case
+            when orders.source_name in ('pos', 'point_of_sale') then 'store'
+            else coalesce(orders.source_name, 'web')
+        end as channel,
         cast(null as {{ dbt.type_string() }}) as store_id,
         orders.ordered_at,
         orders.order_amount,
