@@ -117,33 +117,23 @@ current_loads as (
 
 deliveries as (
 
-    select
-        raw_rows.*,
-        {% if key and newest -%}
-        row_number() over (
-            partition by {% for column in key %}raw_rows.{{ adapter.quote(column) }}{{ ', ' if not loop.last }}{% endfor %}
-            order by
-                {% for column in version -%}
-                raw_rows.{{ adapter.quote(column) }} desc nulls last,
-                {% endfor -%}
-                raw_rows._content_hash desc, raw_rows._file asc, raw_rows._row asc
-        ) as delivery_rank
-        {%- elif key -%}
-        row_number() over (
-            partition by
-                {% for column in key %}raw_rows.{{ adapter.quote(column) }}, {% endfor -%}
-                raw_rows._content_hash
-            order by raw_rows._file asc, raw_rows._row asc
-        ) as delivery_rank
-        {%- else -%}
-        row_number() over (
-            partition by raw_rows._file, raw_rows._content_hash
-            order by raw_rows._row asc
-        ) as delivery_rank
-        {%- endif %}
-    from {{ raw }} as raw_rows
-    inner join current_loads
-        on raw_rows._load_id = current_loads.load_id
+    {% if key and newest -%}
+    {%- set partition -%}
+    {% for column in key %}raw_rows.{{ adapter.quote(column) }}{{ ', ' if not loop.last }}{% endfor %}
+    {%- endset -%}
+    {%- set order -%}
+    {% for column in version %}raw_rows.{{ adapter.quote(column) }} desc nulls last, {% endfor %}raw_rows._content_hash desc, raw_rows._file asc, raw_rows._row asc
+    {%- endset -%}
+    {%- elif key -%}
+    {%- set partition -%}
+    {% for column in key %}raw_rows.{{ adapter.quote(column) }}, {% endfor %}raw_rows._content_hash
+    {%- endset -%}
+    {%- set order = 'raw_rows._file asc, raw_rows._row asc' -%}
+    {%- else -%}
+    {%- set partition = 'raw_rows._file, raw_rows._content_hash' -%}
+    {%- set order = 'raw_rows._row asc' -%}
+    {%- endif -%}
+    {{ ranked_deliveries(raw, 'current_loads', partition, order) }}
 
 ),
 
@@ -219,13 +209,18 @@ select * from normalised
 {%- endmacro %}
 
 
-{# One row per identifier that a row of a staged table carries, by its declaration. #}
+{# One row per identifier that a row of a staged table carries, by its declaration. Where a row does not
+   say when it was observed, its version does, or the day it landed. #}
 {% macro observed_identifiers(relation, source_name, table_name, condition=none) -%}
 {%- set node = declared_table(source_name, table_name) -%}
 {%- if node is none -%}
 select 1 as parsing_only
 {%- else -%}
-{%- set observed_at = node.config.meta['observed_at'] -%}
+{%- set observed_at = ['staged_rows.' ~ node.config.meta['observed_at']] -%}
+{%- for column in node.columns.values() if column.name in node.config.meta.get('version', []) and column.data_type == 'timestamp' -%}
+{%- do observed_at.append('staged_rows.' ~ column.config.meta.get('as', column.name)) -%}
+{%- endfor -%}
+{%- do observed_at.append('cast(staged_rows.landed_as_of as timestamp)') -%}
 {%- set carried = staged_fields(node) | selectattr('identifier') | list %}
 select
     '{{ source_name }}' as source,
@@ -237,7 +232,7 @@ select
         when {{ loop.index }} then cast(staged_rows.{{ field['as'] }} as {{ dbt.type_string() }})
         {% endfor %}
     end as identifier_value,
-    staged_rows.{{ observed_at }} as observed_at
+    coalesce({{ observed_at | join(', ') }}) as observed_at
 from {{ relation }} as staged_rows
 cross join (
     {% for field in carried -%}

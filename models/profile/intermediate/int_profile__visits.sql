@@ -12,7 +12,10 @@ web_events as (
 timed as (
 
     select
-        *,
+        record_key,
+        visitor_key,
+        user_id,
+        occurred_at,
         coalesce(
             click_id,
             campaign_source || '|' || campaign_medium || '|' || campaign_name,
@@ -69,7 +72,7 @@ counted as (
         row_number() over (
             partition by visitor_key, stretch
             order by occurred_at asc, record_key asc
-        ) as event_number,
+        ) as stretch_number,
         count(campaign_key) over (
             partition by visitor_key, stretch
             order by occurred_at asc, record_key asc
@@ -102,10 +105,15 @@ compared as (
 visits as (
 
     select
-        *,
+        record_key,
+        visitor_key,
+        row_number() over (
+            partition by visitor_key
+            order by occurred_at asc, record_key asc
+        ) as event_number,
         sum(
             case
-                when event_number = 1 then 1
+                when stretch_number = 1 then 1
                 when campaign_key is not null and campaign_number = 1 then 1
                 when campaign_key <> previous_campaign_key then 1
                 when user_id <> previous_user_id then 1

@@ -18,7 +18,6 @@ visitors_events as (
         event_type,
         event_name,
         coalesce(page_path, property_path) as page_path,
-        coalesce(page_url, property_url) as page_url,
         coalesce(page_referrer, property_referrer) as page_referrer,
         {{ normalise_code('campaign_name') }} as campaign_name,
         {{ normalise_code('campaign_source') }} as campaign_source,
@@ -27,14 +26,17 @@ visitors_events as (
         campaign_content,
         click_id,
         case
-            when device_id is not null or library_channel = 'mobile' then 'app'
+            when
+                device_id is not null
+                or library_channel = 'mobile'
+                or event_type = 'screen'
+                then 'app'
             when {{ matches('user_agent', "'(?i)(tablet|ipad)'") }} then 'tablet'
             when {{ matches('user_agent', "'(?i)(mobile|android|iphone)'") }} then 'phone'
             when user_agent is not null then 'computer'
         end as device_class,
         product_id,
-        cart_id,
-        order_id
+        cart_id
 
     from web_events
 
