@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from support import AS_OF, CHANGED_MIND, OPTED_IN, PEOPLE, PROJECT, query
+from support import AS_OF, CHANGED_MIND, OPTED_IN, PEOPLE, PROJECT, cdp, query
 
 from orchestration.home import Home
 from orchestration.landing import load_declarations
 from orchestration.summary import summarise
 
+# What the sample's people do; two of them happen on a site, the rest elsewhere.
+CHANNELS = {
+    "web", "app", "store", "email", "line", "social", "service", "phone", "crm", "survey", "ads",
+    "loyalty", "subscription", "invoice",
+}  # fmt: skip
 EMAIL, DROP = "sync_email__welcome", "sync_csv_drop__lapsing_high_value"
 
 
@@ -58,7 +63,7 @@ def drop(home: Home) -> tuple[dict[str, Any], list[dict[str, str]], list[dict[st
 def test_the_summary_has_every_number_a_person_asks_for(sample_home: Home) -> None:
     told = summarise(sample_home)
     assert told["as_of_date"] == AS_OF.isoformat()
-    assert {row["source"] for row in told["rows"]} == {"web", "shopify", "erp", "consent", "fx"}
+    assert {row["source"] for row in told["rows"]} == set(load_declarations(PROJECT))
     for row in told["rows"]:
         assert row["landed"] == row["loaded"] + row["rejected"] + row["duplicate"] > 0
     assert told["customers"].keys() == {"identified", "anonymous"}
@@ -75,8 +80,22 @@ def test_the_summary_has_every_number_a_person_asks_for(sample_home: Home) -> No
         DROP: "succeeded",
     }
     assert set(told["withheld"]) == {EMAIL, DROP} and told["withheld"][DROP]
-    assert told["example_identifier"]
+    assert set(told["interactions"]) >= CHANNELS
+    assert {"spring", "gifts"} <= {row["campaign"] for row in told["campaigns"] if row["spend"]}
     json.dumps(told)
+
+
+def test_one_customers_timeline_spans_the_channels(sample_home: Home) -> None:
+    example = summarise(sample_home)["example"]
+    assert example["channels"] == len(example["timeline"]) >= 8
+    assert example["interactions"] == sum(row["count"] for row in example["timeline"])
+    told = cdp(sample_home, "profile", example["identifier"], "--json")
+    card = json.loads(told.stdout)
+    assert {row["channel"] for row in card["channels"]} == {
+        row["channel"] for row in example["timeline"]
+    }
+    times = [row["occurred_at"] for row in card["timeline"]]
+    assert len(times) == 20 and times == sorted(times, reverse=True)
 
 
 def test_every_declared_table_exists_and_every_landed_row_is_accounted_for(

@@ -140,3 +140,16 @@ def test_what_is_no_such_time_is_told(home: Home, tmp_path: Path, text: str, rul
     assert query(home.warehouse, "select column_name, rule from raw_tool.rows__rejected") == [
         ("moment", rule)
     ]
+
+
+def test_an_hour_may_have_one_digit(home: Home, tmp_path: Path) -> None:
+    """Spreadsheets and some connectors write 3:15:52."""
+    columns = [column("id", required=True), column("moment", "timestamp")]
+    declared = load_declarations(project(tmp_path / "project", columns, key=["id"]))
+    put(home, "a.csv", "id,moment\na,2024-12-30 3:15:52\nb,2024-12-30 25:15:52\n")
+    with DuckDbWarehouse(home.warehouse) as warehouse:
+        land(home, warehouse, declared, AS_OF, silent)
+    assert query(home.warehouse, "select id, moment from raw_tool.rows") == [
+        ("a", datetime(2024, 12, 30, 3, 15, 52))
+    ]
+    assert query(home.warehouse, "select _row, rule from raw_tool.rows__rejected") == [(2, "type")]

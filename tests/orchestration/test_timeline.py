@@ -247,6 +247,7 @@ def put_other_channels(home: Home) -> None:
         [
             {**contact, "id": "c1", "property_email": LINH},
             *({**contact, "id": f"c{n}"} for n in range(2, 5)),
+            {"id": "undated"},
         ],
     )
     put(
@@ -541,6 +542,15 @@ def test_a_circle_of_merges_is_one_person(company: Home, linh: str) -> None:
     contacts = customers_of(company, "hubspot_contact_id")
     assert {contacts[f"c{n}"] for n in (1, 2, 3)} == {linh}
     assert contacts["c4"] != linh
+
+
+def test_who_has_no_date_is_known_since_the_day_of_landing(company: Home) -> None:
+    assert ask(
+        company,
+        "select first_seen_at, last_seen_at from identity.identifiers "
+        "where identifier_value = 'undated'",
+    ) == [(datetime(2026, 11, 1), datetime(2026, 11, 1))]
+    assert "undated" in customers_of(company, "hubspot_contact_id")
 
 
 def test_a_line_user_means_nothing_outside_the_provider(company: Home, linh: str) -> None:
