@@ -18,11 +18,21 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from orchestration.demo.advertising import make_ads, make_audiences, make_robots
+from orchestration.demo.catalogue import make_catalogue
+from orchestration.demo.channels import Channels, choose_everywhere
 from orchestration.demo.company_settings import Settings, read_settings
+from orchestration.demo.contact_channels import make_service, make_social, make_surveys
+from orchestration.demo.crm import make_crm
 from orchestration.demo.delivery import History, Output, person_ids, write_csv
+from orchestration.demo.line_account import make_line
+from orchestration.demo.loyalty import make_coupons, make_ledger
+from orchestration.demo.mailing import make_mailing
 from orchestration.demo.other_sources import make_consent, make_erp, make_rates
 from orchestration.demo.people import GUEST, People, make_people
 from orchestration.demo.shop import EMAIL_ACCOUNT, Shop, customer_ids, make_shop
+from orchestration.demo.stores import make_members, make_receipts
+from orchestration.demo.subscriptions import make_subscriptions
 from orchestration.demo.web import Web, browser_text, make_web
 from orchestration.errors import CdpError
 
@@ -67,7 +77,7 @@ def make_company(
     truth.mkdir(parents=True, exist_ok=True)
     output = Output(landing, truth, duckdb.connect(":memory:"))
     # Each part draws from a stream of its own: a change in one leaves the others as they were.
-    streams = [np.random.Generator(np.random.PCG64([seed, part])) for part in range(6)]
+    streams = [np.random.Generator(np.random.PCG64([seed, part])) for part in range(22)]
     try:
         output.connection.execute("set preserve_insertion_order = true")
         people = make_people(streams[0], customers, settings, history, output)
@@ -82,8 +92,11 @@ def make_company(
         progress(_line(output, "erp"))
         asked = make_consent(streams[5], people, shop, settings, history, output)
         progress(_line(output, "consent"))
+        everywhere = choose_everywhere(streams[6], people, shop, settings, history)
+        channels = Channels(people, shop, web, settings, history, output, seed, everywhere)
+        _make_channels(streams[7:], channels, progress)
         _write_people(people, truth)
-        _write_identifiers(people, shop, web, asked, output, seed)
+        _write_identifiers(people, shop, web, asked, output, seed, channels.told)
         progress("truth: people, records and identifiers")
     finally:
         output.close()
@@ -95,6 +108,40 @@ def make_company(
 def _line(output: Output, source: str) -> str:
     rows = sum(n for name, n in output.rows.items() if name.startswith(f"{source}."))
     return f"{source}: {rows:,} rows"
+
+
+def _make_channels(
+    streams: list[np.random.Generator], channels: Channels, progress: Callable[[str], None]
+) -> None:
+    """The sources beside the shop and its site, one stream each."""
+    output = channels.output
+    make_robots(streams[0], channels)
+    make_catalogue(streams[1], channels)
+    progress(_line(output, "pim"))
+    members = make_members(streams[2], channels)
+    receipts = make_receipts(streams[3], channels, members)
+    progress(_line(output, "pos"))
+    make_ledger(streams[4], channels, members, receipts)
+    make_coupons(streams[5], channels, members, receipts)
+    progress(_line(output, "loyalty"))
+    make_subscriptions(streams[6], channels)
+    progress(_line(output, "subscriptions"))
+    make_crm(streams[7], channels)
+    progress(_line(output, "hubspot"))
+    make_mailing(streams[8], channels)
+    progress(_line(output, "klaviyo"))
+    make_service(streams[9], channels)
+    progress(_line(output, "zendesk"))
+    make_line(streams[10], channels)
+    progress(_line(output, "line"))
+    make_social(streams[11], channels)
+    progress(_line(output, "social"))
+    make_surveys(streams[12], channels, members)
+    progress(_line(output, "survey"))
+    make_ads(streams[13], channels)
+    progress(_line(output, "ads"))
+    make_audiences(streams[14], channels)
+    progress(_line(output, "dmp"))
 
 
 def _write_people(people: People, truth: Path) -> None:
@@ -135,6 +182,7 @@ def _write_identifiers(
     asked: tuple[np.ndarray, np.ndarray],
     output: Output,
     seed: int,
+    told: list[pa.Table],
 ) -> None:
     """Each identifier with each person who truly uses it, spelled as the platform spells it."""
     count = len(people)
@@ -184,11 +232,16 @@ def _write_identifiers(
             union all
             select 'device_id', {browser_text("browser", seed, "d")}, person_id
             from browsers where app
+            union all
+            select identifier_type, identifier_value,
+                'P' || lpad(cast(person + 1 as varchar), 7, '0')
+            from told
         )
         select * from identifiers order by identifier_type, identifier_value, person_id
         """,
         base=base,
         browsers=browsers,
+        told=pa.concat_tables(told),
     )
     with (output.truth / "identifiers.csv").open("wb") as file:
         write_csv(words, file)

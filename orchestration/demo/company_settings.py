@@ -35,6 +35,13 @@ _SECTIONS: dict[str, set[str]] = {
     },
     "web": {"browse_sessions", "abandoned", "abandoned_this_week", "several_browsers"},
     "consent": {"asked", "subscribed", "withdrawn", "expiring", "phone_asked"},
+    "channels": {
+        "omnichannel", "bot_visits", "pos_receipts", "pos_returns", "pos_unknown",
+        "pos_unknown_sku", "points_paid", "loyalty_members", "signed_up_at_till", "coupons",
+        "subscribers", "lost_subscriptions", "crm_contacts", "crm_merged", "mail_profiles",
+        "service_users", "line_tw", "line_vn", "line_second_provider", "social_profiles",
+        "social_email", "surveyed", "clicks_untold", "third_party_rows",
+    },
 }  # fmt: skip
 
 
@@ -48,6 +55,7 @@ class Settings:
     orders: dict[str, float]
     web: dict[str, float]
     consent: dict[str, float]
+    channels: dict[str, float]
 
 
 def read_settings(path: Path = SETTINGS_FILE) -> Settings:
@@ -66,6 +74,9 @@ def read_settings(path: Path = SETTINGS_FILE) -> Settings:
                     f"{path.name}, {section}.{name} is {loaded[section][name]}; "
                     f"keep it between the floor {floor} and 0.25."
                 )
+    for name, share in loaded["channels"].items():
+        if not 0 < float(share) < 1:
+            raise CdpError(f"{path.name}, channels.{name} is {share}; keep it between 0 and 1.")
     for name in ("markets", "kinds"):
         if abs(sum(loaded["sizes"][name].values()) - 1) > 1e-9:
             raise CdpError(f"{path.name}, sizes.{name}: the shares must add up to 1.")

@@ -86,6 +86,13 @@ class History:
             lambda d: f"{d.year}-Q{(d.month + 2) // 3}",
         )
 
+    def by_half_year(self) -> Periods:
+        """Half years, for the many tables of the smaller sources: five files each."""
+        return self._periods(
+            lambda d: date(d.year, 1 if d.month < 7 else 7, 1),
+            lambda d: f"{d.year}-H{1 if d.month < 7 else 2}",
+        )
+
     def by_month_then_day(self) -> Periods:
         """Months, and the latest days one by one."""
         turn = self.as_of - timedelta(days=self.daily_days)
@@ -276,6 +283,16 @@ def maybe(values: NDArray[Any], present: Flags) -> pa.Array:
     return pa.array(values, mask=~present)
 
 
+def write_lines(lines: pa.Table, file: IO[bytes]) -> None:
+    """Write the column `line` as it is: every value already ends with a line feed."""
+    for chunk in lines["line"].chunks:
+        # A copy starts at offset zero and holds nothing but these values.
+        offsets, data = chunk.cast(pa.large_string()).buffers()[1:]
+        ends = np.frombuffer(offsets, dtype=np.int64)
+        start, stop = ends[chunk.offset], ends[chunk.offset + len(chunk)]
+        file.write(memoryview(data)[start:stop])
+
+
 def write_csv(table: pa.Table, file: IO[bytes]) -> None:
     """A CSV without quotes; nulls are empty. A value that would need quotes raises."""
     file.write((",".join(table.column_names) + "\n").encode())
@@ -302,7 +319,7 @@ def _replace(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
     return table.set_column(table.column_names.index(column), column, values)
 
 
-PERIOD_IN_NAME = re.compile(r"(\d{4})-(?:Q([1-4])|(\d{2})(?:-(\d{2}))?)")
+PERIOD_IN_NAME = re.compile(r"(\d{4})-(?:H([12])|Q([1-4])|(\d{2})(?:-(\d{2}))?)")
 
 
 def period_start(file_name: str) -> date:
@@ -310,7 +327,9 @@ def period_start(file_name: str) -> date:
     found = PERIOD_IN_NAME.search(file_name)
     if found is None:
         raise ValueError(f"no period in the name {file_name}")
-    year, quarter, month, day = found.groups()
+    year, half, quarter, month, day = found.groups()
+    if half:
+        return date(int(year), int(half) * 6 - 5, 1)
     if quarter:
         return date(int(year), int(quarter) * 3 - 2, 1)
     return date(int(year), int(month), int(day or 1))

@@ -1,7 +1,7 @@
 """Visits to the site and the app, as events, and the checkouts that visitors left behind."""
 
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from orchestration.demo.delivery import (
     maybe,
     odd_periods,
     plan_delivery,
+    write_lines,
 )  # fmt: skip
 from orchestration.demo.people import GUEST, VISITOR, People
 from orchestration.demo.shop import (
@@ -38,6 +39,10 @@ STEP = 45_000
 NOBODY, LOGIN, GUEST_FORM, NEWSLETTER = range(4)
 PAGE, IDENTIFY, VIEW, ADD, CHECKOUT, DONE = range(6)
 DESKTOP, MOBILE, APP = range(3)
+# The visits of these remainders by twelve begin with a click on an advertisement.
+GOOGLE_CLICK, FACEBOOK_CLICK = 0, 4
+# One visit in so many comes from the company's own office.
+OFFICE_VISITS = 331
 
 
 @dataclass
@@ -73,6 +78,10 @@ class Web:
     browser_person: Ints
     browser_of: Ints
     apps: Flags
+    sessions: int
+    click_session: Ints
+    click_person: Ints
+    click_time: Ints
 
 
 def browser_text(column: str, seed: int, prefix: str = "b") -> str:
@@ -87,6 +96,14 @@ def browser_text(column: str, seed: int, prefix: str = "b") -> str:
 def cart_text(column: str, seed: int) -> str:
     """SQL for a cart's token: the same in the events and in the shop's checkout."""
     return f"md5('{seed}cart' || {column})"
+
+
+def click_text(column: str, seed: int) -> str:
+    """SQL for the click id of a visit that an advertisement led to: Google's or Facebook's."""
+    return (
+        f"case when {column} % 12 = {GOOGLE_CLICK} then 'Cj0K' else 'IwAR' end "
+        f"|| md5('{seed}click' || {column})"
+    )
 
 
 _COUNTS = "pages early views adds late checkout done identify remembered signup"
@@ -327,12 +344,13 @@ def make_web(
             plan=Plan(rows, plan.period[low:high], plan.delivered[low:high],
                       plan.broken[low:high]),
             session=session[rows], kind=kind[rows], time=time[rows], product=product[rows],
-            logged_in=logged_in[rows], forms=forms, cart_value=cart_value,
+            first=place[rows] == 0, logged_in=logged_in[rows], forms=forms,
+            cart_value=cart_value,
         )  # fmt: skip
         middle = "resent_" if index == odd[0] else ""
         path = output.write(
             "web", "events", f"events_{middle}{name}.jsonl",
-            lambda file, lines=lines: _write_lines(lines, file),  # type: ignore[misc]
+            lambda file, lines=lines: write_lines(lines, file),  # type: ignore[misc]
         )  # fmt: skip
         if index == odd[1]:
             output.write_copy(path, f"events_copy_{name}.jsonl")
@@ -343,7 +361,17 @@ def make_web(
     pairs = sessions.browser * len(people) + sessions.person
     _, where = np.unique(pairs, return_index=True)
     browser = sessions.browser[where]
-    return Web(sessions.person[where], browser, browser_kinds[browser] == APP)
+    number = np.arange(len(counts))
+    clicked = np.flatnonzero(np.isin(number % 12, (GOOGLE_CLICK, FACEBOOK_CLICK)))
+    return Web(
+        browser_person=sessions.person[where],
+        browser_of=browser,
+        apps=browser_kinds[browser] == APP,
+        sessions=len(counts),
+        click_session=clicked,
+        click_person=sessions.person[clicked],
+        click_time=time[first[clicked]],
+    )
 
 
 def _message_ids(output: Output, numbers: Ints, seed: int) -> pa.ChunkedArray:
@@ -355,17 +383,7 @@ def _message_text(column: str, seed: int) -> str:
     return f"'ajs-' || md5('{seed}m' || {column})"
 
 
-def _write_lines(lines: pa.Table, file: IO[bytes]) -> None:
-    """Write the text column as it is: every value already ends with a line feed."""
-    for chunk in lines["line"].chunks:
-        # A copy starts at offset zero and holds nothing but these values.
-        offsets, data = chunk.cast(pa.large_string()).buffers()[1:]
-        ends = np.frombuffer(offsets, dtype=np.int64)
-        start, stop = ends[chunk.offset], ends[chunk.offset + len(chunk)]
-        file.write(memoryview(data)[start:stop])
-
-
-def _iso(times: Ints) -> pa.Array:
+def iso_times(times: Ints) -> pa.Array:
     """Times with their milliseconds, as ISO 8601 writes them in UTC."""
     text = pa.array(times).cast(pa.timestamp("ms")).cast(pa.string())
     return pc.binary_join_element_wise(pc.binary_replace_slice(text, 10, 11, "T"), "Z", "")
@@ -385,11 +403,15 @@ def _browsers(output: Output, kinds: Ints, seed: int) -> pa.Table:
             case kind when {APP} then 'mobile' else 'browser' end as channel,
             case kind
                 when {APP} then '"device":{{"id":"' || {browser_text("browser", seed, "d")}
+                    || '","advertisingId":"' || {browser_text("browser", seed, "m")}
                     || '","type":"' || case when browser % 2 = 0 then 'ios' else 'android' end
                     || '"}},"userAgent":"SampleShop/4.2"'
                 when {MOBILE} then '"userAgent":"Mozilla/5.0 (Linux; Android 15) Mobile"'
                 else '"userAgent":"Mozilla/5.0 (X11; Linux x86_64)"'
-            end as device
+            end as device,
+            -- The ranges that are kept for documentation.
+            case when browser % 3 = 0 then '198.51.100.' else '203.0.113.' end
+                || (browser % 254 + 1) as ip
         from base
         """,
         base=base,
@@ -467,6 +489,7 @@ def _lines(
     kind: NDArray[Any],
     time: Ints,
     product: NDArray[Any],
+    first: Flags,
     logged_in: Flags,
     forms: Ints,
     cart_value: Ints,
@@ -484,10 +507,11 @@ def _lines(
             "n": plan.row,
             "session": session,
             "kind": kind,
-            "happened": _iso(time),
-            "sent": _iso(plan.delivered - 400),
-            "received": _iso(plan.delivered),
+            "happened": iso_times(time),
+            "sent": iso_times(plan.delivered - 400),
+            "received": iso_times(plan.delivered),
             "bad": plan.broken,
+            "first": first,
             "user_id": maybe(customer_ids(person), logged_in),
             **columns(browsers.take(pa.array(sessions.browser[session]))),
             **columns(
@@ -519,18 +543,26 @@ def _lines(
             '","version":"2","context":{{',
             case when kind = {PAGE} then concat(
                 case session % 12
-                    when 0 then '"campaign":{{"name":"spring","source":"google","medium":"cpc"}},'
-                    when 4 then '"campaign":{{"name":"gifts","source":"facebook","medium":"cpc"}},'
+                    when {GOOGLE_CLICK}
+                        then '"campaign":{{"name":"spring","source":"google","medium":"cpc"}},'
+                    when {FACEBOOK_CLICK}
+                        then '"campaign":{{"name":"gifts","source":"facebook","medium":"cpc"}},'
                     when 8 then '"campaign":{{"name":"news","source":"news","medium":"email"}},'
                 end,
-                '"page":{{"path":"/","url":"https://shop.example/"',
+                '"page":{{"path":"/","url":"https://shop.example/',
+                case when first and session % 12 in ({GOOGLE_CLICK}, {FACEBOOK_CLICK}) then
+                    case session % 12 when {GOOGLE_CLICK} then '?gclid=' else '?fbclid=' end
+                    || {click_text("session", seed)} end,
+                '"',
                 case when session % 4 = 1 then ',"referrer":"https://search.example/"' end,
                 '}},'
             ) when kind = {VIEW} then concat(
                 '"page":{{"path":"/products/', product_id,
                 '","url":"https://shop.example/products/', product_id, '"}},'
             ) end,
-            device, ',"locale":"', locale, '"}}', ',"traits":' || traits,
+            device, ',"ip":"', case when session % {OFFICE_VISITS} = 7
+                then '10.20.0.' || (session % 250 + 1) else ip end,
+            '","locale":"', locale, '"}}', ',"traits":' || traits,
             case when kind in ({VIEW}, {ADD}) then concat(
                 ',"properties":{{"product_id":"', product_id, '","price":', price,
                 ',"currency":"', currency,
