@@ -81,7 +81,7 @@ third_party_audience_members as (
         provider,
         third_party_audience_id,
         max(third_party_audience_name) as third_party_audience_name,
-        min(party) as party,
+        max(party) as party,
         min(key_type) as matched_by,
         max(delivered_at) as delivered_at,
         max(expires_at) as expires_at,

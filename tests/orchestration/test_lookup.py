@@ -82,7 +82,7 @@ def test_a_card_has_every_part(sample_home: Home, buyer: str) -> None:
     card = read_profile(sample_home, buyer)
     assert set(card) == {
         "customer_id", "golden_record", "metrics", "identifiers", "permissions", "audiences",
-        "orders", "timeline",
+        "orders", "channels", "timeline",
     }  # fmt: skip
     assert card["orders"] and card["timeline"] and card["permissions"]
     assert {"channel", "purpose", "is_permitted", "reason"} <= set(card["permissions"][0])

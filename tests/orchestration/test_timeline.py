@@ -102,6 +102,9 @@ def put_shop(home: Home) -> None:
         "accounts.csv",
         [
             account("linh", AT, email=LINH, first_name=f"{RIGHT_TO_LEFT}Linh {EMOJI}"),
+            account(
+                "gone", AT, email="gone@example.com", first_name="Gone", _fivetran_deleted="true"
+            ),
             *(account(f"tablet{n}", AT, email=f"tablet{n}@example.com") for n in range(4)),
         ],
     )
@@ -113,6 +116,12 @@ def put_shop(home: Home) -> None:
         [
             {**order, "id": "first", "customer_id": "linh", "total_price": "120.00",
              "subtotal_price": "100.00", "total_tax": "15.00"},
+            # A parcel for another customer, and the shop's own trial with a third one's address.
+            {**order, "id": "gift", "customer_id": "linh", "total_price": "1",
+             "created_at": "2026-09-01 10:00:00", "shipping_address_phone": "+447911000222",
+             "shipping_address_country_code": "GB"},
+            {**order, "id": "trial", "customer_id": "linh", "total_price": "1", "test": "true",
+             "email": "tablet0@example.com"},
             {**order, "id": "over", "customer_id": "linh", "total_price": "10",
              "created_at": "2026-10-05 10:00:00"},
         ],
@@ -236,7 +245,19 @@ def put_other_channels(home: Home) -> None:
         "event.csv",
         [
             {"id": f"k{n}", "person_id": "k1", "type": kind, "datetime": f"2026-10-0{n} 08:00:00"}
-            for n, kind in enumerate(("Received Email", "Opened Email", "Clicked Email"), start=1)
+            for n, kind in enumerate(
+                ("Received Email", "Opened Email", "Clicked Email", "Received SMS", "Placed Order"),
+                start=1,
+            )
+        ]
+        + [
+            {
+                "id": "k0",
+                "person_id": "k1",
+                "type": "Opened Email",
+                "_fivetran_deleted": "true",
+                "datetime": "2026-10-02 08:00:00",
+            }
         ],
     )
     contact = {"property_createdate": AT, "_fivetran_synced": AT}
@@ -278,7 +299,10 @@ def put_other_channels(home: Home) -> None:
         home,
         "zendesk/user",
         "user.csv",
-        [{"id": "z1", "email": LINH, "role": "end-user", "created_at": AT}],
+        [
+            {"id": "z1", "email": LINH, "role": "end-user", "created_at": AT},
+            {"id": "z2", "email": "agent@example.com", "role": "agent", "created_at": AT},
+        ],
     )
     put(
         home,
@@ -286,6 +310,16 @@ def put_other_channels(home: Home) -> None:
         "ticket.csv",
         [{"id": "t1", "requester_id": "z1", "created_at": "2026-10-07 10:00:00"}],
     )
+    put(
+        home,
+        "zendesk/satisfaction_rating",
+        "rating.csv",
+        [
+            {"id": f"s{n}", "ticket_id": "t1", "requester_id": "z1", "score": score,
+             "created_at": "2026-10-08 10:00:00"}
+            for n, score in enumerate(("offered", "bad"))
+        ],
+    )  # fmt: skip
     message = {"type": "message", "timestamp": 1_790_000_000_000, "message": {"type": "text"}}
     put(
         home,
@@ -434,9 +468,35 @@ def test_one_customers_timeline_has_every_channel(company: Home, linh: str) -> N
         ("web", "order_refunded"), ("store", "store_visited"), ("store", "order_placed"),
         ("email", "email_sent"), ("email", "email_opened"), ("email", "email_clicked"),
         ("line", "line_message_received"), ("service", "ticket_opened"), ("phone", "call_noted"),
+        ("sms", "sms_sent"), ("mail_tool", "placed_order"), ("service", "ticket_rated_bad"),
         ("survey", "nps_answered"), ("ads", "ad_clicked"), ("loyalty", "loyalty_joined"),
         ("loyalty", "points_redeemed"),
     }  # fmt: skip
+
+
+def test_what_was_deleted_or_only_offered_is_no_touch(company: Home, linh: str) -> None:
+    assert ask(
+        company,
+        "select activity, count(*) from profile.interactions where customer_id = ? "
+        "and (activity = 'email_opened' or activity like 'ticket_rated%') group by 1 order by 1",
+        linh,
+    ) == [("email_opened", 1), ("ticket_rated_bad", 1)]
+
+
+def test_only_who_a_record_is_about_is_joined_by_it(company: Home, linh: str) -> None:
+    """Not who gets the parcel, not the shop's own trials, not our agents."""
+    assert "+447911000222" not in customers_of(company, "phone")
+    assert customers_of(company, "email")["tablet0@example.com"] != linh
+    assert "agent@example.com" not in customers_of(company, "email")
+    assert "z2" not in customers_of(company, "zendesk_user_id")
+    assert "shopify:trial" not in orders(company)
+
+
+def test_a_deleted_account_is_evidence_and_no_longer_believed(company: Home) -> None:
+    gone = customers_of(company, "email")["gone@example.com"]
+    assert ask(
+        company, "select email, first_name from profile.customers where customer_id = ?", gone
+    ) == [(None, None)]
 
 
 def test_an_activity_knows_the_one_before_and_the_last_purchase(company: Home, linh: str) -> None:
@@ -448,10 +508,11 @@ def test_an_activity_knows_the_one_before_and_the_last_purchase(company: Home, l
         "order by occurred_at",
         linh,
     )
-    # The till's sale is of the same second as the first order; the shop's id stands behind it.
-    assert [row[0] for row in rows] == [2, 3]
-    assert rows[1] == (3, 4 * 86_400, None, "pim:SKU-1")
-    assert rows[0][2] == datetime(2026, 10, 5, 10)
+    # The till's sale is of the same second as the second order; the shop's id stands behind it.
+    assert [row[0] for row in rows] == [1, 3, 4]
+    assert rows[0] == (1, None, datetime(2026, 10, 1, 10), None)
+    assert rows[2] == (4, 4 * 86_400, None, "pim:SKU-1")
+    assert rows[1][2] == datetime(2026, 10, 5, 10)
 
 
 def test_anonymous_history_is_the_persons_once_known(company: Home, linh: str) -> None:

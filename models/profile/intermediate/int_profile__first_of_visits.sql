@@ -1,6 +1,6 @@
 -- The first of each kind that a visit tells: entry page, referrer, campaign, click, device.
 {%- set firsts = {
-    'record_key': 'first_record_key', 'page_path': 'entry_page', 'page_referrer': 'referrer',
+    'record_key': 'first_record_key', 'page_path': 'entry_page', 'referrer_host': 'referrer_host',
     'campaign_name': 'campaign', 'campaign_source': 'utm_source',
     'campaign_medium': 'utm_medium', 'campaign_term': 'utm_term',
     'campaign_content': 'utm_content', 'click_id': 'click_id', 'device_class': 'device',

@@ -34,7 +34,7 @@ visit_origins as (
         first_of_visits.utm_term,
         first_of_visits.utm_content,
         first_of_visits.click_id,
-        {{ host('first_of_visits.referrer') }} as referrer_host,
+        first_of_visits.referrer_host,
         clicks.network,
         coalesce(first_of_visits.utm_medium, '') || '|' || coalesce(first_of_visits.utm_source, '')
             as origin

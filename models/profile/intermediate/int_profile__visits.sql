@@ -16,11 +16,10 @@ timed as (
         visitor_key,
         user_id,
         occurred_at,
+        event_type in ('page', 'screen') as is_page,
         coalesce(
-            click_id,
-            campaign_source || '|' || campaign_medium || '|' || campaign_name,
-            campaign_name,
-            campaign_source
+            nullif(concat_ws('|', campaign_source, campaign_medium, campaign_name), ''),
+            click_id
         ) as campaign_key,
         lag(occurred_at) over (
             partition by visitor_key
@@ -78,6 +77,11 @@ counted as (
             order by occurred_at asc, record_key asc
             rows between unbounded preceding and current row
         ) as campaign_number,
+        coalesce(sum(case when is_page then 1 else 0 end) over (
+            partition by visitor_key, stretch
+            order by occurred_at asc, record_key asc
+            rows between unbounded preceding and 1 preceding
+        ), 0) as earlier_pages,
         campaign_key is not null as has_campaign,
         user_id is not null as has_user
 
@@ -114,7 +118,8 @@ visits as (
         sum(
             case
                 when stretch_number = 1 then 1
-                when campaign_key is not null and campaign_number = 1 then 1
+                when campaign_key is not null and campaign_number = 1 and earlier_pages > 0
+                    then 1
                 when campaign_key <> previous_campaign_key then 1
                 when user_id <> previous_user_id then 1
                 else 0

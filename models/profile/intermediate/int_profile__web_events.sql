@@ -1,4 +1,5 @@
--- Visitors' events alone, read from JSON once; a page call may tell the page in its properties.
+-- Visitors' events alone, read from JSON once; a page call may tell the page in its properties. The
+-- site itself refers nobody.
 with
 
 web_events as (
@@ -18,7 +19,10 @@ visitors_events as (
         event_type,
         event_name,
         coalesce(page_path, property_path) as page_path,
-        coalesce(page_referrer, property_referrer) as page_referrer,
+        nullif(
+            {{ host('coalesce(page_referrer, property_referrer)') }},
+            {{ host('coalesce(page_url, property_url)') }}
+        ) as referrer_host,
         {{ normalise_code('campaign_name') }} as campaign_name,
         {{ normalise_code('campaign_source') }} as campaign_source,
         {{ normalise_code('campaign_medium') }} as campaign_medium,

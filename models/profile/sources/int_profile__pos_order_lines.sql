@@ -1,5 +1,5 @@
 -- Lines of a return that stands as a credit note count below zero; of one that is money back on its
--- sale they are taken back there, by the code that was scanned.
+-- sale they are taken back there, by the code that was scanned, from its first line on.
 with
 
 receipt_lines as (
@@ -64,10 +64,16 @@ numbered as (
         *,
         'pos:' || receipt_id as order_id,
         case when receipt_type = 'return' then -1 else 1 end as sign,
-        row_number() over (
+        coalesce(sum(quantity) over (
             partition by receipt_id, sku
             order by line_no asc, record_key asc
-        ) as sku_line_number
+            rows between unbounded preceding and 1 preceding
+        ), 0) as quantity_before,
+        coalesce(sum(line_amount) over (
+            partition by receipt_id, sku
+            order by line_no asc, record_key asc
+            rows between unbounded preceding and 1 preceding
+        ), 0) as amount_before
 
     from lines_of_receipts
 
@@ -87,13 +93,23 @@ pos_order_lines as (
         numbered.unit_price,
         numbered.sign * numbered.line_amount as line_amount,
         case
-            when numbered.receipt_type = 'sale' and numbered.sku_line_number = 1
-                then least(coalesce(taken_back.returned_quantity, 0), numbered.quantity)
+            when numbered.receipt_type = 'sale'
+                then least(
+                    greatest(
+                        coalesce(taken_back.returned_quantity, 0) - numbered.quantity_before, 0
+                    ),
+                    numbered.quantity
+                )
             else 0
         end as refunded_quantity,
         case
-            when numbered.receipt_type = 'sale' and numbered.sku_line_number = 1
-                then least(coalesce(taken_back.returned_amount, 0), numbered.line_amount)
+            when numbered.receipt_type = 'sale'
+                then least(
+                    greatest(
+                        coalesce(taken_back.returned_amount, 0) - numbered.amount_before, 0
+                    ),
+                    numbered.line_amount
+                )
             else 0
         end as refunded_amount
 

@@ -44,7 +44,7 @@ shopify_order_lines as (
         'shopify:' || priced.shopify_order_id as order_id,
         'shopify' as source,
         priced.shopify_product_id as source_product_id,
-        {{ upper_code('priced.sku') }} as sku,
+        priced.sku,
         priced.product_name,
         'product' as line_type,
         priced.quantity,

@@ -91,11 +91,15 @@ shopify_orders as (
         orders.tax_amount,
         coalesce(
             orders.shipping_amount,
-            greatest(
-                orders.order_amount - orders.subtotal_amount
-                - case when orders.is_tax_included then 0 else coalesce(orders.tax_amount, 0) end,
-                0
-            )
+            case
+                when orders.subtotal_amount is not null
+                    then greatest(
+                        orders.order_amount - orders.subtotal_amount - case
+                            when orders.is_tax_included then 0 else coalesce(orders.tax_amount, 0)
+                        end,
+                        0
+                    )
+            end
         ) as shipping_amount,
         orders.currency,
         first_payments.payment_method,

@@ -29,7 +29,7 @@ shopify_prices as (
         'shopify' as source,
         2 as source_priority,
         shopify_product_id as source_product_id,
-        {{ upper_code('sku') }} as sku,
+        sku,
         price_date,
         min(price) as price,
         '{{ source_currency("shopify") }}' as currency,

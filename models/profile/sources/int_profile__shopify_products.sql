@@ -16,7 +16,7 @@ variants_per_sku as (
 
     select
         shopify_product_id,
-        {{ upper_code('sku') }} as sku,
+        sku,
         min(price) as price,
         sum(coalesce(inventory_quantity, 0)) > 0 as is_in_stock
 
