@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import math
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -12,12 +14,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 
+from orchestration.cli import DEMO_CONNECTIONS
+from orchestration.demo.company import make_company
+from orchestration.demo.delivery import period_start
+from orchestration.home import Home, make_secrets
+
 PROJECT = Path(__file__).resolve().parent.parent
+AS_OF = date(2026, 11, 1)
 CDP = str(Path(sys.executable).with_name("cdp"))
 
 
@@ -28,7 +36,7 @@ def say(line: str) -> None:
 
 def timed(title: str, home: Path, *arguments: str, as_of: str | None = None) -> float:
     """Run a `cdp` command in its own process; print wall seconds."""
-    environment = {**os.environ, "CDP_HOME": str(home)}
+    environment = {**os.environ, "CDP_HOME": str(home), "CDP_QUIET_SECONDS": "0"}
     if as_of:
         environment["CDP_AS_OF_DATE"] = as_of
     started = time.monotonic()
@@ -100,6 +108,43 @@ def main() -> None:
         measure(Path(folder), options)
 
 
+def make_sample(root: Path, customers: int) -> Path:
+    """A home with the sample company's files, keys and embedded destinations."""
+    home = Home(root).ensure()
+    make_secrets(home)
+    home.connections.write_text(DEMO_CONNECTIONS)
+    made = make_company(home.landing, home.truth, customers, as_of=AS_OF)
+    say(f"{'sample company made: ' + format(sum(made.rows.values()), ',') + ' rows':<58} "
+        f"{made.seconds:7.1f} s   {made.files} files")  # fmt: skip
+    return root
+
+
+def hold_back_a_day(landing: Path, tomorrow: Path) -> int:
+    """Move the last day's rows of every table into files of their own; how many they are.
+
+    Rows lie in their files in the order of delivery, so the last day of a period's file is its end.
+    """
+    moved = 0
+    for folder in sorted(path for path in landing.glob("*/*") if path.is_dir()):
+        files = [
+            path for path in folder.iterdir() if not re.search("copy|resent|robots", path.name)
+        ]
+        last = max(files, key=lambda path: (period_start(path.name), path.name))
+        days = max((AS_OF - period_start(last.name)).days, 1)
+        head, *rows = last.read_text(encoding="utf-8").splitlines(keepends=True)
+        if last.suffix == ".jsonl":
+            head, rows = "", [head, *rows]
+        kept = len(rows) - math.ceil(len(rows) / days)
+        target = tomorrow / folder.relative_to(landing) / f"{folder.name}_{AS_OF}{last.suffix}"
+        target.parent.mkdir(parents=True)
+        target.write_text(head + "".join(rows[kept:]), encoding="utf-8")
+        last.write_text(head + "".join(rows[:kept]), encoding="utf-8")
+        if not kept:
+            last.unlink()
+        moved += len(rows) - kept
+    return moved
+
+
 @contextmanager
 def engine(name: str, folder: Path) -> Iterator[None]:
     """A Spark cluster of this machine for the block, where Spark is asked for."""
@@ -118,13 +163,18 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     """The sample company, then the real invoice lines, on one engine."""
     reference = Path(os.environ.get("CDP_REFERENCE_DATA") or PROJECT / "../shared/data")
     files = reference / "uci_online_retail" / "by-day"
-    home = folder / "sample"
-    title = f"{options.engine}: sample company of {options.customers:,} people, whole path"
-    timed(title, home, "demo", "--customers", str(options.customers))
+    home = make_sample(folder / "sample", options.customers)
+    rows = hold_back_a_day(home / "landing", folder / "tomorrow")
+    title = f"{options.engine}: sample company of {options.customers:,} people, files to syncs"
+    timed(title, home, "run", "--confirm-first-run", as_of=AS_OF.isoformat())
     steps(home)
     dominating(home)
-    timed("the same day again, built anew", home, "run", "--force")
-    timed("another run, nothing new (build skipped)", home, "run")
+    shutil.copytree(folder / "tomorrow", home / "landing", dirs_exist_ok=True)
+    day_after = (AS_OF + timedelta(days=1)).isoformat()
+    timed(f"the day after: {rows:,} rows landed, all built", home, "run", as_of=day_after)
+    steps(home)
+    dominating(home)
+    timed("another run, nothing new (build skipped)", home, "run", as_of=day_after)
     if options.skip_reference or not files.exists() or options.engine != "duckdb":
         say(f"real invoice lines: skipped ({files.name} not asked for or not there)")
         return
