@@ -110,7 +110,8 @@ def summarise(home: Home) -> dict[str, Any]:
             "withheld": {},
             "interactions": dict(
                 rows(
-                    "select channel, count(*) from profile.interactions group by 1 order by 2 desc, 1"
+                    "select channel, count(*) from profile.interactions "
+                    "group by 1 order by 2 desc, 1"
                 )
             ),
             "campaigns": [

@@ -29,7 +29,7 @@ nullif({{ lower_case(trimmed(half_width(without_invisible(text)))) }}, '')
    names and emoji are written with them. #}
 {% macro normalise_name(text) -%}
 {%- set marks = '\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff' -%}
-nullif({{ trimmed(replace_all(half_width("translate(" ~ text ~ ", 'يىك" ~ marks ~ "', 'ییک')"), '[ \\t\\n\\f\\r]+', ' ')) }}, '')
+nullif({{ trimmed(replace_all(half_width("translate(translate(" ~ text ~ ", '" ~ marks ~ "', ''), 'يىك', 'ییک')"), '[ \\t\\n\\f\\r]+', ' ')) }}, '')
 {%- endmacro %}
 
 {# Name for comparing: lower case, Latin marks dropped (Vietnamese and Western), and without
