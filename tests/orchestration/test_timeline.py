@@ -464,7 +464,8 @@ def test_one_customers_timeline_has_every_channel(company: Home, linh: str) -> N
         linh,
     )
     assert set(rows) >= {
-        ("web", "page_viewed"), ("web", "product_viewed"), ("web", "order_placed"),
+        ("web", "visit_started"), ("web", "page_viewed"), ("web", "product_viewed"),
+        ("web", "order_placed"),
         ("web", "order_refunded"), ("store", "store_visited"), ("store", "order_placed"),
         ("email", "email_sent"), ("email", "email_opened"), ("email", "email_clicked"),
         ("line", "line_message_received"), ("service", "ticket_opened"), ("phone", "call_noted"),

@@ -18,6 +18,7 @@ visit_origins as (
 
     select
         'web:' || first_of_visits.first_record_key as session_id,
+        first_of_visits.first_record_key,
         case
             when first_of_visits.customer_count = 1 then first_of_visits.customer_id
         end as customer_id,

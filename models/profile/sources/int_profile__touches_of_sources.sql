@@ -3,6 +3,7 @@
    or the one it names by `record_key` in `record_table`. #}
 {%- set told_by_models = [
     ref('int_profile__web_touches'),
+    ref('int_profile__visit_touches'),
     ref('int_profile__shopify_touches'),
     ref('int_profile__pos_touches'),
     ref('int_profile__hubspot_touches'),
