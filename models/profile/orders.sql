@@ -18,51 +18,64 @@ exchange_rates as (
 
 ),
 
-priced as (
+-- No more is given back, and no more paid with points, than was owed; a credit note owes nothing.
+settled as (
 
     select
-        orders_of_sources.order_id,
-        record_customers.customer_id,
-        orders_of_sources.source,
-        orders_of_sources.channel,
-        orders_of_sources.store_id,
-        orders_of_sources.ordered_at,
-        cast(orders_of_sources.order_amount as decimal(18, 4)) as order_amount,
-        cast(orders_of_sources.refunded_amount as decimal(18, 4)) as refunded_amount,
-        cast(orders_of_sources.points_amount as decimal(18, 4)) as points_amount,
-        cast(orders_of_sources.tax_amount as decimal(18, 4)) as tax_amount,
-        cast(orders_of_sources.shipping_amount as decimal(18, 4)) as shipping_amount,
-        -- Points were given with earlier sales and counted there; money back comes first.
+        *,
         case
-            when orders_of_sources.is_credit_note
-                then cast(-orders_of_sources.refunded_amount as decimal(18, 4))
-            else cast(greatest(
-                orders_of_sources.order_amount - orders_of_sources.refunded_amount
-                - orders_of_sources.points_amount, 0
-            ) as decimal(18, 4))
-        end as net_amount,
-        orders_of_sources.currency,
-        case
-            when orders_of_sources.currency = '{{ var("reporting_currency") }}'
-                then cast(1 as decimal(18, 8))
-            else exchange_rates.rate_to_reporting
-        end as rate_to_reporting,
-        orders_of_sources.payment_method,
-        orders_of_sources.is_cancelled,
-        orders_of_sources.is_credit_note,
-        orders_of_sources.is_revenue
+            when is_credit_note then refunded_amount
+            else least(refunded_amount, greatest(order_amount, 0))
+        end as settled_refund_amount,
+        least(points_amount, greatest(order_amount, 0)) as settled_points_amount
 
     from orders_of_sources
 
+),
+
+priced as (
+
+    select
+        settled.order_id,
+        record_customers.customer_id,
+        settled.source,
+        settled.channel,
+        settled.store_id,
+        settled.ordered_at,
+        cast(settled.order_amount as decimal(18, 4)) as order_amount,
+        cast(settled.settled_refund_amount as decimal(18, 4)) as refunded_amount,
+        cast(settled.settled_points_amount as decimal(18, 4)) as points_amount,
+        cast(settled.tax_amount as decimal(18, 4)) as tax_amount,
+        cast(settled.shipping_amount as decimal(18, 4)) as shipping_amount,
+        -- Points were given with earlier sales and counted there; money back comes first.
+        cast(
+            settled.order_amount - settled.settled_refund_amount - least(
+                settled.settled_points_amount,
+                greatest(settled.order_amount - settled.settled_refund_amount, 0)
+            ) as decimal(18, 4)
+        ) as net_amount,
+        settled.currency,
+        case
+            when settled.currency = '{{ var("reporting_currency") }}'
+                then cast(1 as decimal(18, 8))
+            else exchange_rates.rate_to_reporting
+        end as rate_to_reporting,
+        settled.payment_method,
+        settled.is_cancelled,
+        settled.is_credit_note,
+        settled.is_revenue
+
+    from settled
+
     left join record_customers
-        on orders_of_sources.source = record_customers.source
-        and orders_of_sources.table_name = record_customers.table_name
-        and orders_of_sources.record_key = record_customers.record_key
+        on settled.source = record_customers.source
+        and settled.table_name = record_customers.table_name
+        and settled.record_key = record_customers.record_key
 
     left join exchange_rates
-        on orders_of_sources.currency = exchange_rates.currency
-        and cast(orders_of_sources.ordered_at as date) >= exchange_rates.valid_from
-        and cast(orders_of_sources.ordered_at as date) < exchange_rates.valid_to
+        on settled.currency = exchange_rates.currency
+        and cast(settled.ordered_at as date) >= exchange_rates.valid_from
+        and cast(settled.ordered_at as date) < exchange_rates.valid_to
 
 ),
 

@@ -85,7 +85,8 @@ changes as (
         day_number = 1
         or price <> previous_price
         or currency <> previous_currency
-        or coalesce(stock_quantity, -1) <> coalesce(previous_stock_quantity, -1)
+        or stock_quantity <> previous_stock_quantity
+        or (stock_quantity is null) <> (previous_stock_quantity is null)
 
 ),
 

@@ -37,6 +37,7 @@ stated as (
         known_products.source,
         known_products.source_priority,
         known_products.source_product_id,
+        known_products.sku,
         known_products.name,
         known_products.category,
         known_products.brand,
@@ -60,8 +61,9 @@ stated as (
     select
         product_id,
         source,
-        9 as source_priority,
+        {{ var('product_sources')['last_sale'] }} as source_priority,
         source as source_product_id,
+        cast(null as {{ dbt.type_string() }}) as sku,
         {{ trimmed('product_name') }} as name,
         cast(null as {{ dbt.type_string() }}) as category,
         cast(null as {{ dbt.type_string() }}) as brand,
@@ -82,7 +84,11 @@ ranked as (
         *,
         row_number() over (
             partition by product_id
-            order by source_priority asc, source asc, source_product_id asc, name asc nulls last
+            order by
+                source_priority asc,
+                source asc,
+                source_product_id asc,
+                sku asc nulls last
         ) as statement_rank
 
     from stated

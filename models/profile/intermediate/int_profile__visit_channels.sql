@@ -13,29 +13,42 @@ channel_groups as (
 
 ),
 
-values_seen as (
+visit_values as (
 
-    select distinct
+    select
+        session_id,
         'origin' as field,
         origin as field_value
 
     from visits
 
-    union
+    union all
 
-    select distinct
+    select
+        session_id,
         'network' as field,
         network as field_value
 
     from visits
 
-    union
+    union all
 
-    select distinct
+    select
+        session_id,
         'referrer' as field,
         referrer_host as field_value
 
     from visits
+
+),
+
+values_seen as (
+
+    select distinct
+        field,
+        field_value
+
+    from visit_values
 
 ),
 
@@ -56,37 +69,27 @@ fitting as (
 
 ),
 
-precedences as (
+first_rules as (
 
     select
-        visits.session_id,
-        least(
-            coalesce(origins.precedence, 1000),
-            coalesce(networks.precedence, 1000),
-            coalesce(referrers.precedence, 1000)
-        ) as precedence
+        visit_values.session_id,
+        min(fitting.precedence) as precedence
 
-    from visits
+    from visit_values
 
-    left join fitting as origins
-        on origins.field = 'origin'
-        and visits.origin = origins.field_value
+    left join fitting
+        on visit_values.field = fitting.field
+        and visit_values.field_value = fitting.field_value
 
-    left join fitting as networks
-        on networks.field = 'network'
-        and visits.network = networks.field_value
-
-    left join fitting as referrers
-        on referrers.field = 'referrer'
-        and visits.referrer_host = referrers.field_value
+    group by 1
 
 )
 
 select
-    precedences.session_id,
+    first_rules.session_id,
     coalesce(channel_groups.channel_group, 'direct') as channel_group
 
-from precedences
+from first_rules
 
 left join channel_groups
-    on precedences.precedence = channel_groups.precedence
+    on first_rules.precedence = channel_groups.precedence

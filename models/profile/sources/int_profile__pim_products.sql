@@ -23,7 +23,7 @@ pim_products as (
 
     select
         'pim' as source,
-        1 as source_priority,
+        {{ var('product_sources')['pim'] }} as source_priority,
         sku as source_product_id,
         sku,
         'erp' as code_source,

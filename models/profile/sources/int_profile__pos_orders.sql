@@ -1,5 +1,5 @@
--- A return that names its sale is money given back on that sale, up to what it cost; one that
--- names none, or one that has not landed, is a credit note until it has.
+-- A return that names its sale is money given back on that sale; one that names none, or one that
+-- has not landed, is a credit note until it has.
 with
 
 receipts as (
@@ -56,8 +56,8 @@ pos_orders as (
         sales.store_id,
         sales.issued_at as ordered_at,
         sales.total_amount as order_amount,
-        least(coalesce(returns_per_sale.returned_amount, 0), sales.total_amount) as refunded_amount,
-        least(coalesce(sales.points_amount, 0), sales.total_amount) as points_amount,
+        coalesce(returns_per_sale.returned_amount, 0) as refunded_amount,
+        coalesce(sales.points_amount, 0) as points_amount,
         sales.tax_amount,
         cast(0 as decimal(18, 4)) as shipping_amount,
         sales.currency,

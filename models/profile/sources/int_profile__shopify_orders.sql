@@ -85,7 +85,7 @@ shopify_orders as (
         orders.order_amount,
         case
             when orders.cancelled_at is not null then orders.order_amount
-            else least(coalesce(refunds_per_order.refunded_amount, 0), orders.order_amount)
+            else coalesce(refunds_per_order.refunded_amount, 0)
         end as refunded_amount,
         cast(0 as decimal(18, 4)) as points_amount,
         orders.tax_amount,

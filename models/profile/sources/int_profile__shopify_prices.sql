@@ -27,7 +27,7 @@ shopify_prices as (
 
     select
         'shopify' as source,
-        2 as source_priority,
+        {{ var('product_sources')['shopify'] }} as source_priority,
         shopify_product_id as source_product_id,
         sku,
         price_date,

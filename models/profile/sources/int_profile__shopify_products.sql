@@ -30,7 +30,7 @@ shopify_products as (
 
     select
         'shopify' as source,
-        2 as source_priority,
+        {{ var('product_sources')['shopify'] }} as source_priority,
         products.shopify_product_id as source_product_id,
         variants_per_sku.sku,
         cast(null as {{ dbt.type_string() }}) as code_source,
