@@ -658,7 +658,9 @@ def _show_example(example: dict[str, Any] | None) -> None:
 def _next_steps(home: Home, summary: dict[str, Any]) -> list[str]:
     lines = ["make ui                      the runs, the asset graph and every check"]
     if summary["example"]:
-        lines.append(f"cdp profile {summary['example']['identifier']:<16} one customer's card")
+        # As people would type it: the environment need not be active.
+        command = _shown(Path(sys.argv[0]).absolute()) if sys.argv[0].endswith("cdp") else "cdp"
+        lines.append(f"{command} profile {summary['example']['identifier']}   one customer's card")
     lines += [
         f"{_shown(home.cdp_file)}   masked tables for BI",
         f"{_shown(home.reports)}/landing.html   what landed, checked",
