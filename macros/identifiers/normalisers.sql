@@ -108,3 +108,14 @@ case
     else {{ home }}
 end
 {%- endmacro %}
+
+{# An identifier that a person typed, as the sources' are spelled: addresses in lower case, cards
+   in upper case, numbers without blanks. #}
+{% macro spelled_identifier(identifier_type, text) -%}
+case
+    when {{ identifier_type }} = 'email' then {{ normalise_email(text) }}
+    when {{ identifier_type }} = 'phone' then nullif({{ replace_all(ascii_digits(trimmed(text)), '[^0-9+]', '') }}, '')
+    when {{ identifier_type }} = 'loyalty_no' then {{ normalise_upper_code(text) }}
+    else nullif({{ trimmed(text) }}, '')
+end
+{%- endmacro %}

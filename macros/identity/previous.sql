@@ -25,6 +25,8 @@ from {{ history_relation(schema_name, table_name) }}
             ['identity', 'identity_map', map_columns()],
             ['identity', 'identity_events', event_columns()],
             ['identity', 'identity_quarantine', quarantine_columns()],
+            ['identity', 'identity_run_metrics', run_metric_columns()],
+            ['identity', 'record_customers', record_customer_columns()],
             ['audiences', 'audience_memberships', membership_columns()],
         ] %}
         {% set relations = [] %}
@@ -97,6 +99,30 @@ from {{ history_relation(schema_name, table_name) }}
         ['identifier_type', dbt.type_string()], ['identifier_value', dbt.type_string()],
         ['rule_id', dbt.type_string()], ['observed_value', 'bigint'], ['limit_value', 'bigint'],
         ['first_recorded_at', 'timestamp'], ['last_recorded_at', 'timestamp'], ['released_at', 'timestamp'],
+    ]) }}
+{% endmacro %}
+
+{% macro record_customer_columns() %}
+    {{ return([
+        ['source', dbt.type_string()], ['table_name', dbt.type_string()], ['record_key', dbt.type_string()],
+        ['customer_id', dbt.type_string()],
+    ]) }}
+{% endmacro %}
+
+{% macro run_metric_columns() %}
+    {{ return([
+        ['build_number', 'bigint'], ['run_id', dbt.type_string()], ['recorded_at', 'timestamp'],
+        ['active_identifier_count', 'bigint'], ['quarantined_identifier_count', 'bigint'],
+        ['expired_identifier_count', 'bigint'], ['active_edge_count', 'bigint'], ['refused_edge_count', 'bigint'],
+        ['quarantined_edge_count', 'bigint'], ['expired_edge_count', 'bigint'], ['probable_edge_count', 'bigint'],
+        ['manual_edge_count', 'bigint'], ['customer_count', 'bigint'], ['customers_of_1', 'bigint'],
+        ['customers_of_2_to_5', 'bigint'], ['customers_of_6_to_20', 'bigint'], ['customers_of_21_to_100', 'bigint'],
+        ['customers_of_more', 'bigint'], ['largest_customer', 'bigint'], ['top_ten_share', 'double'],
+        ['oversized_customer_count', 'bigint'], ['create_count', 'bigint'], ['merge_count', 'bigint'],
+        ['split_count', 'bigint'], ['restore_count', 'bigint'], ['move_count', 'bigint'], ['retire_count', 'bigint'],
+        ['record_count', 'bigint'], ['renumbered_count', 'bigint'], ['renumbered_share', 'double'],
+        ['solve_mode', dbt.type_string()], ['solve_reason', dbt.type_string()], ['solved_node_count', 'bigint'],
+        ['solve_rounds', 'bigint'], ['solve_seconds', 'double'],
     ]) }}
 {% endmacro %}
 

@@ -18,6 +18,12 @@ strong_degrees as (
 
 ),
 
+detected as (
+
+    select * from {{ ref('blocked_values_detected') }}
+
+),
+
 identifier_types as (
 
     select * from {{ ref('identifier_types') }}
@@ -54,10 +60,13 @@ judged as (
         nodes.source_count,
         coalesce(strong_degrees.strong_degree, 0) as strong_degree,
         identifier_types.max_strong_per_value,
+        detected.given_name_count,
+        identifier_types.max_given_names,
         blocked.blocked_reason,
         coalesce(blocked.blocks_sending, false) as blocks_sending,
         case
             when blocked.node_key is not null then 'quarantined'
+            when detected.node_key is not null then 'quarantined'
             when strong_degrees.strong_degree > identifier_types.max_strong_per_value
                 then 'quarantined'
             when {{ days_until_as_of_date('nodes.last_seen_at') }} > identifier_types.expire_days
@@ -66,6 +75,7 @@ judged as (
         end as status,
         case
             when blocked.node_key is not null then 'junk_value'
+            when detected.node_key is not null then 'many_names'
             when strong_degrees.strong_degree > identifier_types.max_strong_per_value
                 then 'cardinality_cap'
         end as status_reason
@@ -77,6 +87,9 @@ judged as (
 
     left join blocked
         on nodes.node_key = blocked.node_key
+
+    left join detected
+        on nodes.node_key = detected.node_key
 
     left join strong_degrees
         on nodes.node_key = strong_degrees.node_key

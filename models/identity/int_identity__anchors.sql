@@ -10,10 +10,9 @@ identifiers as (
 
     select * from {{ ref('identifiers') }}
 
-    where status = 'active'
-
 ),
 
+-- What is out of the graph comes last: it is nobody's anchor where anything else is.
 ranked as (
 
     select
@@ -23,11 +22,14 @@ ranked as (
         observations.node_key,
         observations.tier,
         observations.priority,
+        identifiers.status,
+        identifiers.status = 'active' as is_active,
         observations.first_observed_at,
         observations.last_observed_at,
         row_number() over (
             partition by observations.source, observations.table_name, observations.record_key
             order by
+                case when identifiers.status = 'active' then 0 else 1 end asc,
                 observations.tier asc,
                 observations.priority asc,
                 observations.last_observed_at desc nulls last,

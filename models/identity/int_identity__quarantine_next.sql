@@ -41,8 +41,14 @@ refused_now as (
         identifier_type,
         identifier_value,
         cast(null as {{ dbt.type_string() }}) as rule_id,
-        case when status_reason = 'cardinality_cap' then strong_degree end as observed_value,
-        case when status_reason = 'cardinality_cap' then max_strong_per_value end as limit_value
+        case
+            when status_reason = 'cardinality_cap' then strong_degree
+            when status_reason = 'many_names' then given_name_count
+        end as observed_value,
+        case
+            when status_reason = 'cardinality_cap' then max_strong_per_value
+            when status_reason = 'many_names' then max_given_names
+        end as limit_value
 
     from identifiers
 
@@ -60,8 +66,8 @@ refused_now as (
         identifier_names.identifier_type,
         identifier_names.identifier_value,
         refused_edges.rule_id,
-        refused_edges.evidence_count as observed_value,
-        cast(null as bigint) as limit_value
+        refused_edges.observed_value,
+        refused_edges.limit_value
 
     from refused_edges
 

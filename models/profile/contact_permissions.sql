@@ -18,6 +18,15 @@ customer_consents as (
 
 ),
 
+-- Too many identifiers for one person: nothing is sent until somebody looked.
+oversized_clusters as (
+
+    select customer_id from {{ ref('identity_clusters') }}
+
+    where is_oversized
+
+),
+
 reasons as (
 
     select
@@ -29,6 +38,7 @@ reasons as (
         customer_consents.captured_at,
         contact_points.last_seen_at,
         case
+            when oversized_clusters.customer_id is not null then 'oversized_cluster'
             when customer_consents.status = 'unsubscribed' then 'unsubscribed'
             when customer_consents.status = 'did_not_subscribe' then 'did_not_subscribe'
             when
@@ -51,6 +61,9 @@ reasons as (
 
     inner join consent_purposes
         on contact_points.contact_point_type = consent_purposes.contact_point_type
+
+    left join oversized_clusters
+        on contact_points.customer_id = oversized_clusters.customer_id
 
     left join customer_consents
         on contact_points.customer_id = customer_consents.customer_id

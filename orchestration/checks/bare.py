@@ -9,6 +9,7 @@ of dbt itself (`dbt.type_string()`) come from the installed packages; the projec
 It runs macros and their statements, not materialisations: `build_model` makes a plain table.
 """
 
+import datetime
 import json
 import re
 import time
@@ -37,6 +38,7 @@ from orchestration.home import PROJECT
 
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\(")
+_READS = re.compile(r"\s*(select|with|show|describe)\b", re.IGNORECASE)
 _PREFIXES = ("duckdb", "default")
 
 
@@ -118,7 +120,8 @@ class BareMacros:
         names = [column[0] for column in self.connection.description or []]
         rows = self.connection.fetchall() if names else []
         self.statements.append(Statement(sql, time.perf_counter() - started))
-        if not names:
+        # DuckDB tells of other statements how many rows they wrote, which no macro asks.
+        if not names or not _READS.match(sql):
             return empty_table()
         return table_from_data_flat([dict(zip(names, row, strict=True)) for row in rows], names)
 
@@ -156,6 +159,7 @@ class BareMacros:
             "load_result": self._results.get,
             "log": _ignore,
             "model": {},
+            "modules": SimpleNamespace(datetime=datetime),
             "print": _ignore,
             "ref": lambda *names: self.relation(names[-1]),
             "return": _return,

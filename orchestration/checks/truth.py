@@ -3,7 +3,9 @@
 Pairs of identifiers that truly belong to exactly one person, as in the planted-truth
 measurements of the field: precision is the share of joined pairs that are one person's;
 recall the share of one person's pairs that were joined, over all pairs and over those that
-evidence which no guard rail blocked can link at all.
+evidence which no guard rail blocked can link at all. Beside it stands what the same evidence
+gives without guard rails. Clusters count as found where customer and person are the same
+identifiers exactly.
 """
 
 from dataclasses import dataclass
@@ -29,10 +31,27 @@ class IdentityQuality:
     true_pairs: int
     linkable_pairs: int
     joined_linkable_pairs: int
+    unguarded_pairs: int
+    unguarded_true_pairs: int
+    exact_customers: int
 
     @property
     def precision(self) -> float | None:
         return _share(self.joined_true_pairs, self.joined_pairs)
+
+    @property
+    def unguarded_precision(self) -> float | None:
+        """Precision of joining whatever any record names together."""
+        return _share(self.unguarded_true_pairs, self.unguarded_pairs)
+
+    @property
+    def cluster_precision(self) -> float | None:
+        """Share of customers that are one person's identifiers, all of them and no other."""
+        return _share(self.exact_customers, self.people_found)
+
+    @property
+    def cluster_recall(self) -> float | None:
+        return _share(self.exact_customers, self.people)
 
     @property
     def recall(self) -> float | None:
@@ -74,14 +93,18 @@ def _measure(connection: duckdb.DuckDBPyConnection, truth: Path) -> IdentityQual
         [str(truth)],
     ).fetchnumpy()
     edges: dict[str, Any] = connection.execute(
-        "select node_a, node_b from identity.identity_edges"
+        "select node_a, node_b, status in ('active', 'refused') as is_admissible "
+        "from identity.identity_edges"
     ).fetchnumpy()
     keys = np.ma.filled(owned["node_key"].astype("int64"), -1)
     person = _codes(owned["person_id"])
     mapped = ~np.ma.getmaskarray(owned["customer_id"])
     customer = _codes(np.ma.filled(owned["customer_id"], ""))
     group = np.where(mapped, customer, customer.max(initial=0) + 1 + np.arange(len(customer)))
-    evidence = _evidence_components(keys, person, edges["node_a"], edges["node_b"])
+    node_a, node_b = np.asarray(edges["node_a"]), np.asarray(edges["node_b"])
+    admissible = np.asarray(edges["is_admissible"])
+    evidence = _evidence_components(keys, person, node_a[admissible], node_b[admissible])
+    unguarded = _components_of_all(keys, node_a, node_b)
     return IdentityQuality(
         people=len(np.unique(person)),
         people_found=len(np.unique(customer[mapped])),
@@ -90,6 +113,9 @@ def _measure(connection: duckdb.DuckDBPyConnection, truth: Path) -> IdentityQual
         true_pairs=_pairs(person),
         linkable_pairs=_pairs(evidence),
         joined_linkable_pairs=_pairs(evidence, group),
+        unguarded_pairs=_pairs(unguarded),
+        unguarded_true_pairs=_pairs(unguarded, person),
+        exact_customers=_exact(group[mapped], person[mapped]),
     )
 
 
@@ -111,6 +137,26 @@ def _evidence_components(
     count = len(keys)
     matrix = coo_matrix((np.ones(same.sum()), (row_a[same], row_b[same])), shape=(count, count))
     return connected_components(matrix, directed=False)[1]
+
+
+def _components_of_all(keys: np.ndarray, node_a: np.ndarray, node_b: np.ndarray) -> np.ndarray:
+    """Components of all evidence, whoever's, of the identifiers with these keys."""
+    nodes, places = np.unique(np.concatenate([node_a, node_b]), return_inverse=True)
+    count = len(nodes)
+    ends = (places[: len(node_a)], places[len(node_a) :])
+    labels = connected_components(
+        coo_matrix((np.ones(len(node_a)), ends), shape=(count, count)), directed=False
+    )[1]
+    at = np.clip(np.searchsorted(nodes, keys), 0, max(count - 1, 0))
+    return np.where(nodes[at] == keys, labels[at], count + np.arange(len(keys)))
+
+
+def _exact(group: np.ndarray, person: np.ndarray) -> int:
+    """Groups whose members are one person's, and all of that person's."""
+    both = np.unique(np.stack([group, person]), axis=1)
+    groups, people = np.unique(both[0], return_counts=True), np.unique(both[1], return_counts=True)
+    alone = np.isin(both[0], groups[0][groups[1] == 1])
+    return int((alone & np.isin(both[1], people[0][people[1] == 1])).sum())
 
 
 def _codes(values: np.ndarray) -> np.ndarray:

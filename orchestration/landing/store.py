@@ -60,6 +60,15 @@ ADDED = {
     "_loaded_at": "timestamp",
     "_landed_as_of": "date",
 }
+# What probable matching found; empty where it never ran.
+PAIRS_PLACE = ("raw_matching", "pairs")
+PAIRS = {
+    "node_a": "bigint",
+    "node_b": "bigint",
+    "match_weight": "double",
+    "match_probability": "double",
+    "matched_on": "varchar",
+}
 _ARROW = {
     "bigint": pa.int64(),
     "varchar": pa.string(),
@@ -110,6 +119,7 @@ def ensure_tables(warehouse: Warehouse, declarations: Mapping[str, Source]) -> N
     warehouse.ensure_table(
         "raw_cdp", "installation", {"salt": "varchar", "created_at": "timestamp"}
     )
+    warehouse.ensure_table(*PAIRS_PLACE, PAIRS)
     if not warehouse.rows(f"select 1 from {warehouse.place('raw_cdp', 'installation')}"):
         # Made once: every customer_id ever issued depends on it.
         warehouse.append(

@@ -2,7 +2,7 @@ with
 
 records as (
 
-    select * from {{ ref('int_profile__contacts_of_sources') }}
+    select * from {{ ref('int_identity__contacts_of_sources') }}
 
 ),
 
