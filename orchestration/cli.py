@@ -256,13 +256,27 @@ def profile(identifier: str, unmask: bool, json_: bool) -> None:
 
 @main.command()
 @click.argument("one")
-@click.argument("other")
+@click.argument("other", required=False)
 @click.option("--unmask", is_flag=True, help="Show personal values.")
 @as_json
-def explain(one: str, other: str, unmask: bool, json_: bool) -> None:
-    """Why two identifiers are one customer, or what keeps them apart."""
-    from orchestration.lookup import explain as explain_link
+def explain(one: str, other: str | None, unmask: bool, json_: bool) -> None:
+    """Why two identifiers are one customer, or what keeps them apart; of one, its card.
 
+    \b
+    cdp explain A B      the shortest path of evidence between two identifiers or customer_ids,
+                         or the rule, cap, block or override that stopped it
+    cdp explain A        one customer's identity: identifiers, sources, weakest link, bridges
+    """
+    from orchestration.lookup import explain as explain_link
+    from orchestration.lookup import read_identity
+
+    if other is None:
+        card = read_identity(this_home(), one, unmask)
+        if json_:
+            show_json(card)
+        else:
+            _show_identity(card, unmask)
+        return
     found = explain_link(this_home(), one, other, unmask)
     if json_:
         show_json(found)
@@ -270,12 +284,47 @@ def explain(one: str, other: str, unmask: bool, json_: bool) -> None:
     if found["is_linked"]:
         steps = len(found["steps"])
         out.print(f"One customer: {steps} step{'s' if steps != 1 else ''} of evidence.")
-    elif found["steps"]:
-        out.print("Two customers: the evidence between them was refused.")
     else:
-        out.print("Two customers: no evidence joins them.")
-    _rows("Kept out of the graph", found["quarantined"])
-    _rows("Evidence", found["steps"])
+        out.print(f"Two customers: {found['cause']}.", markup=False)
+    _steps("Evidence", found["steps"])
+
+
+def _steps(title: str, steps: list[dict[str, Any]]) -> None:
+    """Steps of evidence as a table, without the columns in which nothing is worth telling."""
+    usual = {"kind": "deterministic", "weight": 1.0, "status": "active", "reason": None}
+    told = {
+        name for step in steps for name, value in step.items() if usual.get(name, value) != value
+    }
+    hidden = set(usual) - told
+    _rows(title, [{n: v for n, v in step.items() if n not in hidden} for step in steps])
+
+
+def _show_identity(card: dict[str, Any], unmask: bool) -> None:
+    counts = card["card"]
+    out.print(f"[bold]Customer {card['customer_id']}[/bold]")
+    _pairs(
+        {
+            "Identifiers": f"{counts['identifier_count']} "
+            f"of {counts['identifier_type_count']} types",
+            "Records": f"{counts['record_count']:,} of {counts['source_count']} sources",
+            "Evidence": f"{counts['edge_count']} edges: {counts['probable_edge_count']} probable, "
+            f"{counts['manual_edge_count']} by a person; {counts['refused_edge_count']} refused",
+            "Seen": f"{_day(counts['first_seen_at'])} to {_day(counts['last_seen_at'])}",
+            "Held back": "too many identifiers: look at the bridges"
+            if counts["is_oversized"]
+            else "no",
+        }
+    )
+    _rows("Identifiers", card["identifiers"])
+    _rows("Sources", card["sources"])
+    if card["weakest_link"]:
+        _steps("Weakest link", [card["weakest_link"]])
+    _steps("Bridges: without one of these it would be two customers", card["bridges"])
+    _steps("Evidence refused", card["refused"])
+    _rows("Household", card["household"])
+    _rows("History", card["history"])
+    if not unmask:
+        say("Personal values are masked; --unmask shows them.")
 
 
 @main.group()

@@ -143,75 +143,274 @@ def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str,
 
 
 def explain(home: Home, one: str, other: str, unmask: bool = False) -> dict[str, Any]:
-    """The shortest path of evidence between two identifiers, or what keeps them apart."""
+    """The shortest path of evidence between two identifiers, or what keeps them apart.
+
+    Where no path holds, the one that would if everything refused were let through is told: its
+    steps say which rule, cap, block or override stopped it. `cause` says it in a sentence.
+    """
     with _published(home) as connection:
         ends = [_nodes_of(connection, text) for text in (one, other)]
-        quarantined = _hide(_dicts(connection, _QUARANTINED, [[*ends[0], *ends[1]]]), unmask)
+        edges = _dicts(connection, _EDGES_NEAR, [[*ends[0], *ends[1]]])
         links: dict[int, list[dict[str, Any]]] = {}
-        for edge in _dicts(connection, _EDGES_NEAR, [[*ends[0], *ends[1]]]):
+        for edge in edges:
             links.setdefault(edge["node_a"], []).append(edge)
             links.setdefault(edge["node_b"], []).append(edge)
-        for allowed in ({"active"}, {"active", "refused"}):
-            path = _shortest(links, set(ends[0]), set(ends[1]), allowed)
+        statuses = {"active"}
+        for admitted in ("", "refused", "quarantined", "expired"):
+            statuses |= {admitted}
+            path = _shortest(links, set(ends[0]), set(ends[1]), statuses)
             if path is not None:
                 names = _names(connection, path, unmask)
+                steps = [_step(names[start], edge, names[end], unmask) for start, edge, end in path]
                 return {
-                    "is_linked": allowed == {"active"},
-                    "steps": [
-                        {
-                            "from": names[start],
-                            "to": names[end],
-                            "rule": edge["rule_id"],
-                            "records": edge["evidence_count"],
-                            "first_seen_at": edge["first_seen_at"],
-                            "last_seen_at": edge["last_seen_at"],
-                            "status": edge["status"],
-                            "reason": edge["status_reason"],
-                        }
-                        for start, edge, end in path
-                    ],
-                    "quarantined": quarantined,
+                    "is_linked": not admitted,
+                    "cause": _cause(steps) if admitted else "the evidence joins them",
+                    "steps": steps,
                 }
-        return {"is_linked": False, "steps": [], "quarantined": quarantined}
+        return {"is_linked": False, "cause": "no evidence joins them", "steps": []}
 
 
-_QUARANTINED = """
-select distinct quarantine.reason, quarantine.identifier_type, quarantine.identifier_value,
-    quarantine.observed_value, quarantine.limit_value
-from identity.identity_quarantine as quarantine
-inner join identity.identifiers as identifiers using (identifier_type, identifier_value)
-where quarantine.released_at is null and identifiers.node_key in (select unnest(?))
-order by 1, 2, 3
-"""
+def _step(start: str, edge: dict[str, Any], end: str, unmask: bool) -> dict[str, Any]:
+    found = [edge[name] for name in ("first_record_key", "last_record_key") if edge[name]]
+    records = found if unmask or edge["edge_type"] == "probable" else map(_key_end, found)
+    return {
+        "from": start,
+        "to": end,
+        "rule": edge["rule_id"],
+        "kind": edge["edge_type"],
+        "weight": edge["weight"],
+        "tier": edge["tier"],
+        "records": edge["evidence_count"],
+        "first_and_last": " … ".join(dict.fromkeys(records)) or edge["override_name"],
+        "first_seen_at": edge["first_seen_at"],
+        "last_seen_at": edge["last_seen_at"],
+        "status": edge["status"],
+        "reason": _reason(edge),
+    }
 
 
-# Evidence within the components of both ends and the refused edges that leave them.
+def _key_end(key: str) -> str:
+    """A record's key may be an address: its last four signs are enough to find it again."""
+    return f"…{key[-4:]}"
+
+
+_REASONS = {
+    "junk_value": "a value in seeds/blocked_identifiers.csv",
+    "many_names": "met more unlike given names than max_given_names of its type",
+    "cardinality_cap": "met more strong identifiers than max_strong_per_value of its type",
+    "expired": "unseen for longer than expire_days of its type",
+    "tier_conflict": "other evidence of its tier came before it and left no room",
+}
+
+
+def _reason(edge: dict[str, Any]) -> str | None:
+    """Why an edge does not join, in words that name the rule to look at."""
+    reason = edge["status_reason"]
+    if reason == "cannot_link":
+        return f"kept apart by seeds/identity_overrides.csv: {edge['override_name']}"
+    if reason in ("unique_type_conflict", "max_per_customer"):
+        return (
+            f"one customer would have {edge['observed_value']} values of {edge['limit_type']}; "
+            f"max_per_customer is {edge['limit_value']}"
+        )
+    return _REASONS.get(str(reason), reason)
+
+
+def _cause(steps: list[dict[str, Any]]) -> str:
+    stopped = [step for step in steps if step["status"] != "active"]
+    return "; ".join(
+        dict.fromkeys(f"{step['to']} ({step['status']}): {step['reason']}" for step in stopped)
+    )
+
+
+# Evidence around both ends, whatever became of it: all that evidence reaches from either, and what
+# is out of the graph beside it.
 _EDGES_NEAR = """
-with components as (
-    select distinct component_key from identity.identity_components
-    where node_key in (select unnest(?))
-),
-nodes as (
+with near as (
     select node_key from identity.identity_components
-    where component_key in (select component_key from components)
+    where evidence_key in (
+        select evidence_key from identity.identity_components where node_key in (select unnest($1))
+    )
+    union
+    select unnest($1)
 )
-select node_a, node_b, rule_id, evidence_count, first_seen_at, last_seen_at, status, status_reason
+select node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
+    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
+    observed_value, limit_value, override_name
 from identity.identity_edges
-where node_a in (select node_key from nodes) or node_b in (select node_key from nodes)
+where node_a in (select node_key from near) or node_b in (select node_key from near)
 order by status, node_a, node_b, rule_id
 """
+
+
+def read_identity(home: Home, identifier: str, unmask: bool = False) -> dict[str, Any]:
+    """How well one customer's identity holds: size, evidence, weakest link, bridges, history.
+
+    A bridge is an edge without which the customer would be two customers.
+    """
+    with _published(home) as connection:
+        customer_id = _one_customer(connection, identifier)
+
+        def rows(query: str) -> list[dict[str, Any]]:
+            return _hide(_dicts(connection, query, [customer_id]), unmask)
+
+        edges = _dicts(connection, _EDGES_OF_CUSTOMER, [customer_id])
+        bridges = bridge_edges([(edge["node_a"], edge["node_b"]) for edge in edges])
+        names = _names_of(
+            connection,
+            {node for edge in edges for node in (edge["node_a"], edge["node_b"])},
+            unmask,
+        )
+        weakest = max(edges, key=_weakness, default=None)
+        told = [
+            _step(names[edge["node_a"]], edge, names[edge["node_b"]], unmask)
+            for edge in edges
+            if bridges[_pair(edge)] > 1
+        ]
+        return {
+            "customer_id": customer_id,
+            "card": rows("select * from identity.identity_clusters where customer_id = ?")[0],
+            "identifiers": rows(
+                "select identifier_type, identifier_value, first_seen_at, last_seen_at, "
+                "source_count from identity.identifiers where node_key in ("
+                "select node_key from identity.identity_map where is_current and customer_id = ?) "
+                "order by tier, 1, 2"
+            ),
+            "sources": rows(
+                "select source, table_name, count(*) as records from identity.record_customers "
+                "where customer_id = ? group by 1, 2 order by 3 desc, 1, 2"
+            ),
+            "weakest_link": None
+            if weakest is None
+            else _step(names[weakest["node_a"]], weakest, names[weakest["node_b"]], unmask),
+            "bridges": told,
+            "refused": [
+                _step(row["from_name"], row, row["to_name"], unmask)
+                for row in _refused_of(connection, customer_id, unmask)
+            ],
+            "household": rows(
+                "select household_id, customer_id, evidence from identity.households "
+                "where household_id in "
+                "(select household_id from identity.households where customer_id = ?) order by 2"
+            ),
+            "history": rows(
+                "select recorded_at, event_type, customer_id, other_customer_id, node_count "
+                "from identity.identity_events where ? in (customer_id, other_customer_id) "
+                "order by event_sequence"
+            ),
+        }
+
+
+def _weakness(edge: dict[str, Any]) -> tuple[int, int, int]:
+    """Greater where an edge says less: its tier, then how few records show it."""
+    return edge["tier"], -edge["evidence_count"], edge["node_a"]
+
+
+_EDGES_OF_CUSTOMER = """
+select node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
+    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
+    observed_value, limit_value, override_name
+from identity.identity_edges
+where status = 'active' and component_key in (
+    select identity_components.component_key from identity.identity_components
+    inner join identity.identity_map using (node_key)
+    where identity_map.is_current and identity_map.customer_id = ?
+)
+order by node_a, node_b, rule_id
+"""
+
+
+def _refused_of(
+    connection: duckdb.DuckDBPyConnection, customer_id: str, unmask: bool
+) -> list[dict[str, Any]]:
+    """Evidence from this customer to others that was refused, the first twenty."""
+    found = _dicts(connection, _REFUSED_OF_CUSTOMER, [customer_id])
+    nodes = {node for edge in found for node in (edge["node_a"], edge["node_b"])}
+    names = _names_of(connection, nodes, unmask)
+    return [
+        {**edge, "from_name": names[edge["node_a"]], "to_name": names[edge["node_b"]]}
+        for edge in found
+    ]
+
+
+_REFUSED_OF_CUSTOMER = """
+with nodes as (
+    select node_key from identity.identity_map where is_current and customer_id = ?
+)
+select node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
+    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
+    observed_value, limit_value, override_name
+from identity.identity_edges
+where status <> 'active' and (
+    node_a in (select node_key from nodes) or node_b in (select node_key from nodes)
+)
+order by node_a, node_b, rule_id limit 20
+"""
+
+
+def _pair(edge: dict[str, Any]) -> tuple[int, int]:
+    return edge["node_a"], edge["node_b"]
+
+
+def bridge_edges(pairs: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """For each pair the nodes of the smaller part that would fall off without it; 0 for no bridge.
+
+    Lowest reachable places in one depth-first walk (Tarjan, 1974), without recursion since a
+    customer may be a long chain. Several rules between the same two nodes are one link.
+    """
+    neighbours: dict[int, list[int]] = {}
+    links = dict.fromkeys(pairs)
+    for node_a, node_b in links:
+        neighbours.setdefault(node_a, []).append(node_b)
+        neighbours.setdefault(node_b, []).append(node_a)
+    place: dict[int, int] = {}
+    lowest: dict[int, int] = {}
+    size: dict[int, int] = {}
+    cut = dict.fromkeys(links, 0)
+    for root in sorted(neighbours):
+        if root in place:
+            continue
+        tree: list[tuple[int, int, int]] = []
+        stack = [(root, root, iter(sorted(neighbours[root])))]
+        place[root] = lowest[root] = len(place)
+        size[root] = 1
+        while stack:
+            node, parent, rest = stack[-1]
+            for neighbour in rest:
+                if neighbour == parent:
+                    continue
+                if neighbour in place:
+                    lowest[node] = min(lowest[node], place[neighbour])
+                    continue
+                place[neighbour] = lowest[neighbour] = len(place)
+                size[neighbour] = 1
+                stack.append((neighbour, node, iter(sorted(neighbours[neighbour]))))
+                break
+            else:
+                stack.pop()
+                if node != root:
+                    lowest[parent] = min(lowest[parent], lowest[node])
+                    size[parent] += size[node]
+                    if lowest[node] > place[parent]:
+                        tree.append((parent, node, size[node]))
+        for parent, node, below in tree:
+            pair = (parent, node) if (parent, node) in links else (node, parent)
+            cut[pair] = min(below, size[root] - below)
+    return cut
 
 
 def _nodes_of(connection: duckdb.DuckDBPyConnection, text: str) -> list[int]:
     rows = connection.execute(
         "select node_key from identity.identifiers "
-        "where identifier_value = ? or identifier_value = lower(?) "
-        "union select node_key from identity.identity_map "
-        "where is_current and customer_id = ?",
-        [text.strip(), text.strip(), text.strip()],
+        "where identifier_value = $1 or identifier_value = lower($1) "
+        "union select node_key from identity.identity_map where is_current and customer_id in ("
+        "select current_customer_id from identity.identity_redirects where customer_id = $1)",
+        [text.strip()],
     ).fetchall()
     if not rows:
-        raise CdpError(f"No source ever named {masked(text)!r} as an identifier.")
+        raise CdpError(
+            f"No source ever named {masked(text)!r} as an identifier, and no customer has this id."
+        )
     return [row[0] for row in rows]
 
 
@@ -255,10 +454,15 @@ def _names(
     path: list[tuple[int, dict[str, Any], int]],
     unmask: bool,
 ) -> dict[int, str]:
-    keys = sorted({node for start, _, end in path for node in (start, end)})
+    return _names_of(connection, {node for start, _, end in path for node in (start, end)}, unmask)
+
+
+def _names_of(
+    connection: duckdb.DuckDBPyConnection, nodes: set[int], unmask: bool
+) -> dict[int, str]:
     rows = connection.execute(
         "select node_key, identifier_type, identifier_value from identity.identifiers "
         "where node_key in (select unnest(?))",
-        [keys],
+        [sorted(nodes)],
     ).fetchall()
     return {row[0]: f"{row[1]} {row[2] if unmask else masked(row[2])}" for row in rows}

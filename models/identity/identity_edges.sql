@@ -37,6 +37,8 @@ judged as (
         edges.evidence_count,
         edges.first_seen_at,
         edges.last_seen_at,
+        edges.first_record_key,
+        edges.last_record_key,
         component_a.component_key,
         case
             when not edges.is_admissible then edges.worse_status
@@ -63,6 +65,7 @@ judged as (
         end as limit_value,
         case
             when component_a.component_key <> component_b.component_key then refusals.override_name
+            else edges.override_name
         end as override_name
 
     from edges

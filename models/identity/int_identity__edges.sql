@@ -50,6 +50,8 @@ links as (
         case when others.is_active then anchors.status else others.status end as worse_status,
         others.first_observed_at,
         others.last_observed_at,
+        {{ timed_key('others.first_observed_at', 'others.record_key') }} as first_record,
+        {{ timed_key('others.last_observed_at', 'others.record_key') }} as last_record,
         -- Tried first: the strongest anchor's, then the strongest identifier's, then the earliest.
         anchors.priority * {{ 10 ** 14 }} + others.priority * {{ 10 ** 12 }} + coalesce(
             greatest(
@@ -86,7 +88,10 @@ deterministic_edges as (
         worse_status,
         count(*) as evidence_count,
         min(first_observed_at) as first_seen_at,
-        max(last_observed_at) as last_seen_at
+        max(last_observed_at) as last_seen_at,
+        substr(min(first_record), 20) as first_record_key,
+        substr(max(last_record), 20) as last_record_key,
+        cast(null as {{ dbt.type_string() }}) as override_name
 
     from links
 
@@ -110,7 +115,10 @@ manual_edges as (
         'active' as worse_status,
         cast(1 as bigint) as evidence_count,
         cast(overrides.decided_on as timestamp) as first_seen_at,
-        cast(overrides.decided_on as timestamp) as last_seen_at
+        cast(overrides.decided_on as timestamp) as last_seen_at,
+        cast(null as {{ dbt.type_string() }}) as first_record_key,
+        cast(null as {{ dbt.type_string() }}) as last_record_key,
+        overrides.override_name
 
     from overrides
 
@@ -136,7 +144,10 @@ probable_edges as (
         'active' as worse_status,
         cast(1 as bigint) as evidence_count,
         cast(null as timestamp) as first_seen_at,
-        cast(null as timestamp) as last_seen_at
+        cast(null as timestamp) as last_seen_at,
+        matched_on as first_record_key,
+        cast(null as {{ dbt.type_string() }}) as last_record_key,
+        cast(null as {{ dbt.type_string() }}) as override_name
 
     from probable_pairs
 

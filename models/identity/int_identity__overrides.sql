@@ -57,7 +57,8 @@ keyed as (
             coalesce(other_identifier_type, 'no type'), ' ',
             substr(coalesce(other_identifier_value, ''), 1, 3), '… (',
             coalesce(author, 'nobody'), ', ',
-            coalesce(cast(decided_on as {{ dbt.type_string() }}), 'no date'), ')'
+            coalesce(cast(decided_on as {{ dbt.type_string() }}), 'no date'), ': ',
+            coalesce(reason, 'no reason'), ')'
         ) as override_name
 
     from spelled

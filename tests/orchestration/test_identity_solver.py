@@ -168,9 +168,7 @@ class Solver:
         shuffled.shuffle(nodes)
         shuffled.shuffle(edges)
         self.fill("identifiers", [(node, kind, "active") for node, kind in nodes])
-        self.fill(
-            "edges", [(e.node_a, e.node_b, e.tier, e.guard_key, e.edge_order) for e in edges]
-        )
+        self.fill("edges", [(e.node_a, e.node_b, e.tier, e.guard_key, e.edge_order) for e in edges])
         self.fill("types", [(k, PRIORITIES[k], most) for k, most in graph.maxima.items()])
         self.fill(
             "overrides",
