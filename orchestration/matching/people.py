@@ -48,6 +48,7 @@ def prepare(
     _read(connection, people, settings)
     count = _count(connection, settings)
     connection.execute(f"create table folded as {_folded(settings)}")
+    connection.execute("drop table told")
     pairs = 0
     notices = []
     for number, rule in enumerate(settings.blocking_rules):
@@ -245,5 +246,8 @@ def _finish(connection: duckdb.DuckDBPyConnection, settings: MatchSettings) -> N
     )
     connection.execute(
         f"create table {PREPARED} as select folded.*{keys} from folded{joins} "
-        f"order by folded.{RECORD}"
+        f"order by folded.{RECORD} asc"
     )
+    blocks = [block_column(n) for n in numbers]
+    for table in ("folded", *blocks, *(f"{block}_people" for block in blocks)):
+        connection.execute(f"drop table {table}")
