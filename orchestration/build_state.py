@@ -1,7 +1,8 @@
 """What the last build left, on disk: whether one is unfinished, and what the finished one was.
 
 A build that failed or was killed must be made again even where nothing new lands, and nobody may
-publish what it left half done.
+publish what it left half done. A restore that was cut short leaves registry and ledger of two
+moments: nothing is built or sent until one runs to its end.
 """
 
 import json
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestration.errors import CdpError
 from orchestration.home import Home
 
 
@@ -18,6 +20,10 @@ def _finished(home: Home) -> Path:
 
 def _unfinished(home: Home) -> Path:
     return home.state / "build.unfinished"
+
+
+def _restoring(home: Home) -> Path:
+    return home.state / "restore.unfinished"
 
 
 def last_build(home: Home) -> dict[str, Any] | None:
@@ -59,3 +65,25 @@ def record_build(
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     _finished(home).write_text(json.dumps(told))
+
+
+def is_half_restored(home: Home) -> bool:
+    return _restoring(home).exists()
+
+
+def begin_restore(home: Home, file: Path) -> None:
+    home.state.mkdir(parents=True, exist_ok=True)
+    _restoring(home).write_text(str(file))
+
+
+def end_restore(home: Home) -> None:
+    _restoring(home).unlink(missing_ok=True)
+
+
+def refuse_half_restored(home: Home) -> None:
+    """Registry and ledger must be of one moment before anything is built or sent."""
+    if is_half_restored(home):
+        raise CdpError(
+            f"A restore was cut short and this home is half of two moments: `cdp restore "
+            f"{_restoring(home).read_text()}` again, or of another backup of this home."
+        )

@@ -478,6 +478,107 @@ def move(folder: Path, engine: str, json_: bool) -> None:
     out.print(f"Build it with: CDP_TARGET={engine} cdp --home {folder} run", markup=False)
 
 
+@main.command()
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--with-keys", is_flag=True, help="Save the pepper and the ledger key too.")
+@wait
+@as_json
+def backup(target: Path, with_keys: bool, wait_seconds: float, json_: bool) -> None:
+    """Save what cannot be made again from landed files into FILE, or a dated one in a folder.
+
+    The salt, registry and history of the customer ids, audience memberships, the ledger of sends
+    and this home's settings. It holds personal data, for its owner alone to read (mode 0600).
+    Raw rows are not in it: keep `archive/` too, which holds the originals. Keys are not, unless
+    --with-keys asks for them: who has file and keys can read the ledger's addresses, so keep
+    such a file as you keep secrets, or keep state/secrets.env apart from it.
+    """
+    from orchestration.backup import backup_home
+
+    home = this_home()
+    made = backup_home(home, target, demo_date(home), say, with_keys, wait_seconds)
+    _show_backup("Saved", made, json_)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Forget what this home learnt since.")
+@click.option("--check", is_flag=True, help="Read and verify FILE, change nothing.")
+@click.option("--without-ledger", is_flag=True, help="Leave this home's ledger of sends as it is.")
+@wait
+@as_json
+def restore(
+    file: Path, yes: bool, check: bool, without_ledger: bool, wait_seconds: float, json_: bool
+) -> None:
+    """Put what `cdp backup` saved into FILE back, into its own home or an empty one.
+
+    All of it or nothing: every part is verified first. In an empty home, copy the old home's
+    archive/ into it before: its originals are then put back into landing/ to be loaded again.
+    The next `cdp run` builds with the customer ids of the backup.
+    """
+    from orchestration.backup import look_into, restore_home
+
+    home = this_home()
+    if check:
+        _show_backup("Whole", look_into(file), json_)
+        return
+    restored = restore_home(
+        home, file.absolute(), demo_date(home), say, yes, not without_ledger, wait_seconds
+    )
+    contents = restored.contents
+    if json_:
+        show_json(
+            {
+                **contents.model_dump(mode="json", exclude={"tables", "members"}),
+                "tables": len(contents.tables),
+                "rows": contents.rows,
+                "forgotten_ids": restored.forgotten_ids,
+                "forgotten_sends": restored.forgotten_sends,
+                "originals_to_land": restored.originals_to_land,
+                "originals_missing": restored.originals_missing,
+            }
+        )
+        return
+    out.print(
+        f"Restored {len(contents.tables)} tables, {contents.rows:,} rows: "
+        f"{contents.customers:,} customers as of {contents.as_of_date}, "
+        f"build {contents.build_number}."
+    )
+    if restored.forgotten_ids or restored.forgotten_sends:
+        out.print(
+            f"Forgotten: {restored.forgotten_ids:,} customer ids and "
+            f"{restored.forgotten_sends:,} sends since."
+        )
+    if restored.originals_to_land:
+        out.print(f"{restored.originals_to_land:,} originals wait in landing/ to be loaded again.")
+    if restored.originals_missing:
+        out.print(
+            f"{restored.originals_missing:,} originals are neither in landing/ nor in archive/: "
+            "copy the old home's archive/ here and restore again before you run."
+        )
+    out.print("Build with: cdp run")
+
+
+def _show_backup(told: str, made: Any, json_: bool) -> None:
+    contents = made.contents
+    if json_:
+        show_json(
+            {
+                "file": str(made.path),
+                "size_bytes": made.size_bytes,
+                **contents.model_dump(mode="json", exclude={"members"}),
+            }
+        )
+        return
+    sent = "no ledger" if contents.deliveries is None else f"{contents.deliveries:,} deliveries"
+    keys = "with keys" if contents.has_keys else "without keys"
+    out.print(
+        f"{told}: {made.path.name}, {made.size_bytes / 1e6:,.1f} MB: {contents.customers:,} "
+        f"customers as of {contents.as_of_date}, build {contents.build_number}; "
+        f"{len(contents.tables)} tables, {contents.rows:,} rows; {sent}; {keys}.",
+        markup=False,
+    )
+
+
 @main.group()
 def spark() -> None:
     """A Spark cluster on this machine's loopback, to try and to test on.

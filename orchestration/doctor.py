@@ -7,7 +7,7 @@ from typing import Literal
 
 from orchestration.build_state import is_unfinished, last_build
 from orchestration.errors import CdpError
-from orchestration.home import PROJECT, Home, as_of_date, read_secret
+from orchestration.home import KEYS, PROJECT, Home, as_of_date, read_secret
 from orchestration.landing.declarations import load_declarations
 from orchestration.landing.files import pending_files
 from orchestration.lock import hold_lock
@@ -16,7 +16,6 @@ from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
 from orchestration.warehouse.connect import open_warehouse, spark_settings, target
 
-KEYS = ("CDP_ID_PEPPER", "CDP_LEDGER_KEY")
 PINNED = {"dbt-core": "1.11", "dbt-duckdb": "1.11.1", "dagster": "1.13", "duckdb": "1.5.5"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestration.errors import CdpError, MissingSetting
 
 PROJECT = Path(__file__).resolve().parent.parent
+KEYS = ("CDP_ID_PEPPER", "CDP_LEDGER_KEY")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class Home:
     @property
     def lock(self) -> Path:
         return self.root / "cdp.lock"
+
+    @property
+    def scratch(self) -> Path:
+        """What a command makes for its own use and removes."""
+        return self.root / "tmp"
 
     @property
     def dbt_target(self) -> Path:

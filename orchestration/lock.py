@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestration.build_state import refuse_half_restored
 from orchestration.errors import LockHeld
 from orchestration.home import Home
 
+# The one command that may have a home whose restore was cut short.
+RESTORE = "restore"
 _held: set[Path] = set()
 
 
@@ -44,6 +47,8 @@ def hold_lock(
     descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _take(descriptor, home, wait_seconds, progress)
+        if command != RESTORE:
+            refuse_half_restored(home)
         told = {
             "command": command,
             "pid": os.getpid(),

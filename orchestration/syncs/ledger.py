@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from orchestration.build_state import refuse_half_restored
 from orchestration.destinations.base import Answer, Change, RowOutcome
 from orchestration.errors import CdpError
 from orchestration.home import Home, read_secret
@@ -300,6 +301,7 @@ class Ledger:
     @classmethod
     def open(cls, home: Home) -> "Ledger":
         """The home's ledger for writing, made when missing; refuses other keys than its own."""
+        refuse_half_restored(home)
         keys = Keys.of(home)
         try:
             home.state.mkdir(parents=True, exist_ok=True)

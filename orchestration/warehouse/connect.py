@@ -72,12 +72,12 @@ def engine_of(home: Home, settle: bool = True) -> str:
 
 def remember_installation(home: Home, warehouse: Warehouse) -> None:
     """Note whose warehouse this is, by its salt; the caller has just made or read it."""
-    found = _installation(warehouse)
+    found = installation_of(warehouse)
     if found:
         (home.state / "installation").write_text(found)
 
 
-def _installation(warehouse: Warehouse) -> str | None:
+def installation_of(warehouse: Warehouse) -> str | None:
     """A hash of the installation's salt; None where there is no installation."""
     if not warehouse.columns("raw_cdp", "installation"):
         return None
@@ -85,7 +85,8 @@ def _installation(warehouse: Warehouse) -> str | None:
     return hashlib.sha256(rows[0][0].encode()).hexdigest()[:16] if rows else None
 
 
-def _has_landed(warehouse: Warehouse) -> bool:
+def has_landed(warehouse: Warehouse) -> bool:
+    """Whether a file or another tool's rows were ever loaded."""
     if not warehouse.columns("raw_landing", "loads"):
         return False
     return bool(warehouse.rows(f"select 1 from {warehouse.place('raw_landing', 'loads')} limit 1"))
@@ -94,9 +95,9 @@ def _has_landed(warehouse: Warehouse) -> bool:
 def _refuse_strangers(home: Home, warehouse: Warehouse) -> None:
     kept = home.state / "installation"
     known = kept.read_text() if kept.exists() else None
-    found = _installation(warehouse)
+    found = installation_of(warehouse)
     # A first landing that died before it could note the salt has landed nothing.
-    if found == known or (known is None and not _has_landed(warehouse)):
+    if found == known or (known is None and not has_landed(warehouse)):
         return
     remedy = "Look at CDP_SPARK_STORAGE, CDP_SCHEMA_PREFIX and the cluster's catalog"
     if found is None:

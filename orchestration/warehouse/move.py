@@ -4,14 +4,10 @@ Only raw tables and history tables are copied; all else is built from them. The 
 registry are among them, so the first build on the new engine changes no customer_id.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from orchestration.build_state import is_unfinished
 from orchestration.errors import CdpError
@@ -21,8 +17,8 @@ from orchestration.landing.store import LANDING, rejected_name
 from orchestration.lock import hold_lock
 from orchestration.warehouse.base import Warehouse
 from orchestration.warehouse.connect import open_warehouse, settled_engine
+from orchestration.warehouse.history import INSTALLATION, copy_table, history_tables
 
-BATCH_ROWS = 200_000
 # What a home keeps besides its warehouse, its runs and what is made anew by a build.
 FILES = ("state", "archive", "truth", "outbox", "connections.yml", "sources.yml")
 ENGINE = "engine"
@@ -65,7 +61,7 @@ def move_home(
             _refuse_taken(new, tables)
             moved = []
             for schema, table in tables:
-                rows = _copy(old, new, schema, table)
+                rows = copy_table(old, new, schema, table)
                 moved.append(MovedTable(schema, table, rows))
                 progress(f"{schema}.{table}: {rows:,} rows")
         _copy_files(home, target)
@@ -91,26 +87,10 @@ def _tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str
         for table in source.tables:
             yield source.schema, table
             yield source.schema, rejected_name(table)
-    nodes: dict[str, Any] = json.loads(manifest.read_text())["nodes"]
-    for node in nodes.values():
-        if node["resource_type"] == "model" and node["config"]["full_refresh"] is False:
-            yield node["config"]["schema"], node["name"]
+    yield from history_tables(manifest)
     yield LANDING, "loads"
     yield LANDING, "current_loads"
-    yield "raw_cdp", "installation"
-
-
-def _copy(old: Warehouse, new: Warehouse, schema: str, table: str) -> int:
-    columns = old.columns(schema, table)
-    if not columns:
-        return 0
-    new.ensure_table(schema, table, columns)
-    rows = 0
-    with new.transaction():
-        for batch in old.batches(f"select * from {old.place(schema, table)}", BATCH_ROWS):
-            new.append(schema, table, pa.Table.from_batches([batch]))
-            rows += batch.num_rows
-    return rows
+    yield INSTALLATION
 
 
 def _copy_files(home: Home, target: Home) -> None:

@@ -99,6 +99,7 @@ class SparkWarehouse:
         # By the schema's whole name, prefix included.
         self._known: dict[str, set[str]] = {}
         self._described: dict[tuple[str, str], dict[str, str]] = {}
+        self._parquet: set[str] = set()
         self.connection = self._connect()
 
     def _connect(self) -> Any:
@@ -226,6 +227,7 @@ class SparkWarehouse:
             with self.transaction():
                 self.replace(schema, table, data)
             return
+        self._refuse_other_format(schema, table)
         name = self._transaction.next_file()
         # Readers pass over names that begin with an underscore.
         self._write(schema, table, f"_{name}", data)
@@ -234,6 +236,18 @@ class SparkWarehouse:
         self._transaction.replacements[folder] = name
         if earlier:
             self.files.delete_file(posixpath.join(folder, f"_{earlier}"))
+
+    def _refuse_other_format(self, schema: str, table: str) -> None:
+        """Only a Parquet table is its files; Delta and Iceberg keep a log beside them."""
+        place = self.place(schema, table)
+        if place not in self._parquet:
+            told = {row[0]: row[1] for row in self.rows(f"describe table extended {place}")}
+            if str(told.get("Provider", "parquet")).lower() != "parquet":
+                raise CdpError(
+                    f"{place} is a table in {told['Provider']}, whose rows cannot be replaced from "
+                    "here. Use schemas of another CDP_SCHEMA_PREFIX, with a home of their own."
+                )
+            self._parquet.add(place)
 
     def _write(self, schema: str, table: str, name: str, data: pa.Table) -> None:
         kinds = self.columns(schema, table)
