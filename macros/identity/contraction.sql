@@ -1,6 +1,6 @@
 {# Connected components by min-hook contraction.
 
-   Each node hooks to its smallest neighbour, pointers double to the root, edges contract to
+   Each node hooks to its smallest neighbour, pointers jump to the root, edges contract to
    roots, and so on until no edge is left: O(log n) rounds, label = smallest node key
    (Boruvka 1926; Shiloach and Vishkin 1982). Runs in a pre_hook: there dbt executes it at
    build time only, never on compile or docs. #}
@@ -58,7 +58,7 @@
         {% endif %}
         {% set name = prefix ~ '_round_' ~ round %}
         {% set hooks = make_scratch(name ~ '_hooks', "
-            select v as node_key, min(u) as parent
+            select v as node_key, min(u) as parent, count(*) as edge_count
             from " ~ state.edges ~ "
             group by v") %}
         {% set inner = flatten_hooks(name, hooks) %}
@@ -74,7 +74,7 @@
                     select edges.u, hooks.parent as parent_v
                     from " ~ state.edges ~ " as edges
                     inner join " ~ hooks ~ " as hooks on edges.v = hooks.node_key
-                    where edges.u <> hooks.parent
+                    where hooks.edge_count > 1 and edges.u <> hooks.parent
                 ) as others
                 left join " ~ inner ~ " as inner_v on others.parent_v = inner_v.node_key
                 left join " ~ hooks ~ " as hooks_u on others.u = hooks_u.node_key
