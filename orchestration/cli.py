@@ -131,13 +131,18 @@ def demo(customers: int, seed: int, json_: bool) -> None:
 @main.command()
 @click.option("--force", is_flag=True, help="Build even when nothing is new.")
 @click.option("--confirm-first-run", is_flag=True, help="Let syncs that never ran send.")
+@click.option("--allow-jitter", is_flag=True, help="Let many records change their customer_id.")
 @wait
 @as_json
-def run(force: bool, confirm_first_run: bool, wait_seconds: float, json_: bool) -> None:
+def run(
+    force: bool, confirm_first_run: bool, allow_jitter: bool, wait_seconds: float, json_: bool
+) -> None:
     """Land, build, check, publish and send; skip the build where nothing is new."""
     from orchestration.pipeline import run_all
 
     home = _with_keys()
+    if allow_jitter:
+        os.environ["CDP_ALLOW_IDENTITY_JITTER"] = "1"
     result = run_all(home, demo_date(home), say, force, confirm_first_run, wait_seconds)
     if json_:
         show_json(
@@ -325,6 +330,50 @@ def _show_identity(card: dict[str, Any], unmask: bool) -> None:
     _rows("History", card["history"])
     if not unmask:
         say("Personal values are masked; --unmask shows them.")
+
+
+@main.group()
+def match() -> None:
+    """Probable matches: people whom no identifier joins and who may still be one."""
+
+
+@match.command("train")
+@click.option("--seed", type=int, help="Another seed, other random pairs (default: the settings').")
+@wait
+def match_train(seed: int | None, wait_seconds: float) -> None:
+    """Learn what agreement is worth from this home's own people; builds then score with it."""
+    from orchestration.lock import hold_lock
+    from orchestration.matching.build import train_on_home
+    from orchestration.warehouse.connect import open_warehouse
+
+    home = this_home().ensure()
+    with (
+        hold_lock(home, "match train", wait_seconds, say),
+        open_warehouse(home, read_only=True) as warehouse,
+    ):
+        model = train_on_home(home, warehouse, seed)
+    out.print(f"Learned: state/{model.name}. The next `cdp run` matches with it.", markup=False)
+
+
+@match.command("review")
+@click.option("--limit", default=20, show_default=True, help="Pairs to show.")
+@click.option("--unmask", is_flag=True, help="Show personal values.")
+@as_json
+def match_review(limit: int, unmask: bool, json_: bool) -> None:
+    """Candidate pairs and what became of them, the least certain of those admitted first.
+
+    To decide on one, put its identifiers into seeds/identity_overrides.csv: must_link accepts,
+    cannot_link refuses.
+    """
+    from orchestration.lookup import match_candidates
+
+    rows = match_candidates(this_home(), limit, unmask)
+    if json_:
+        show_json(rows)
+    elif rows:
+        _rows("Candidates", rows)
+    else:
+        out.print("No two people are alike enough.")
 
 
 @main.group()

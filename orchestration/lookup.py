@@ -1,6 +1,6 @@
 """Looking people up in the published file: one customer's card, and why two are one."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -86,6 +86,7 @@ HIDDEN = {
     "postal_code",
     "contact_point",
     "identifier_value",
+    "other_identifier_value",
 }
 
 
@@ -217,10 +218,15 @@ def _reason(edge: dict[str, Any]) -> str | None:
 
 
 def _cause(steps: list[dict[str, Any]]) -> str:
+    """What stopped the path, named by the identifier that stopped steps have in common."""
     stopped = [step for step in steps if step["status"] != "active"]
-    return "; ".join(
-        dict.fromkeys(f"{step['to']} ({step['status']}): {step['reason']}" for step in stopped)
+    ends = Counter(name for step in stopped for name in (step["to"], step["from"]))
+    told = (
+        f"{max(step['to'], step['from'], key=lambda name: ends[name])} is {step['status']}: "
+        f"{step['reason']}"
+        for step in stopped
     )
+    return "; ".join(dict.fromkeys(told))
 
 
 # Evidence around both ends, whatever became of it: all that evidence reaches from either, and what
@@ -299,6 +305,22 @@ def read_identity(home: Home, identifier: str, unmask: bool = False) -> dict[str
                 "order by event_sequence"
             ),
         }
+
+
+def match_candidates(home: Home, limit: int, unmask: bool = False) -> list[dict[str, Any]]:
+    """Pairs that matching found: first the admitted, from the least likely on, then the others."""
+    with _published(home) as connection:
+        rows = _dicts(connection, _CANDIDATES, [limit])
+        return _hide(rows, unmask)
+
+
+_CANDIDATES = """
+select identifier_type, identifier_value, other_identifier_type, other_identifier_value,
+    round(match_probability, 4) as probability, round(match_weight, 1) as weight, matched_on,
+    decision
+from identity.match_candidates
+order by decision <> 'admitted', match_probability, node_a, node_b limit ?
+"""
 
 
 def _weakness(edge: dict[str, Any]) -> tuple[int, int, int]:

@@ -29,7 +29,16 @@ def dbt_variables(home: Home, as_of: date) -> dict[str, object]:
         "as_of_date": as_of.isoformat(),
         "source_currencies": _currencies(home),
         "schema_prefix": schema_prefix(),
+        "allow_identity_jitter": os.environ.get("CDP_ALLOW_IDENTITY_JITTER") == "1",
+        **_thresholds(home),
     }
+
+
+def _thresholds(home: Home) -> dict[str, float]:
+    """From which probability this home's `matching.yml` joins people, where it says so."""
+    path = home.root / "matching.yml"
+    told = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    return {"probable_match_threshold": told["admitted_from"]} if "admitted_from" in told else {}
 
 
 def _currencies(home: Home) -> dict[str, str]:
@@ -58,7 +67,7 @@ def code_hash(home: Home) -> str:
     for path in _project_files():
         digest.update(str(path.relative_to(PROJECT)).encode())
         digest.update(path.read_bytes())
-    for name in ("sources.yml",):
+    for name in ("sources.yml", "matching.yml", "state/matching_model.json"):
         path = home.root / name
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()[:16]

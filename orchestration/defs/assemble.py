@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from orchestration.defs import activation, automation, ingestion, warehouse
+from orchestration.defs import activation, automation, ingestion, matching, warehouse
 from orchestration.defs.execute import progress_logger
 from orchestration.home import PROJECT, Home, as_of_date
 from orchestration.landing.declarations import load_declarations
@@ -21,7 +21,8 @@ def assemble(home: Home | None = None) -> dg.Definitions:
         assets=[
             *ingestion.build_file_specs(sources),
             ingestion.build_raw_assets(home, sources),
-            warehouse.build_dbt_assets(home),
+            matching.build_matching_asset(home),
+            *warehouse.build_dbt_assets(home),
             warehouse.build_publish_asset(home),
             *(activation.build_sync_asset(home, sync) for sync in syncs),
             activation.build_ops_asset(home, syncs),

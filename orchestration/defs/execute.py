@@ -13,7 +13,9 @@ from orchestration.home import Home
 
 STAGES = {
     "land_files": "landing files",
+    "dbt_build_before_matching": "building what identity starts from (dbt)",
     "dbt_build": "building and checking models (dbt)",
+    "matching__pairs": "matching people",
     "publish_files": "publishing",
     "export_ops": "publishing the ledger",
 }

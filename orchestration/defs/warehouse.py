@@ -18,6 +18,8 @@ from orchestration.warehouse.connect import open_warehouse
 
 LOCK_WAIT_SECONDS = 600.0
 PROGRESS_EVERY = 50
+# What matching found, and all that depends on it.
+AFTER_MATCHING = "stg_matching__pairs+"
 PUBLISHED = dg.AssetKey(["published", "private"])
 
 
@@ -50,16 +52,34 @@ def dbt_resource(home: Home) -> DbtCliResource:
     )
 
 
-def build_dbt_assets(home: Home) -> dg.AssetsDefinition:
-    """Every model, seed and data test. Unit tests are for `make test`: they read no data."""
+def build_dbt_assets(home: Home) -> list[dg.AssetsDefinition]:
+    """Every model, seed and data test, in the two parts between which people are matched.
 
+    Unit tests are for `make test`: they read no data.
+    """
+    return [
+        _dbt_assets(home, "dbt_build_before_matching", exclude=AFTER_MATCHING, is_whole=False),
+        _dbt_assets(home, "dbt_build", select=AFTER_MATCHING),
+    ]
+
+
+def _dbt_assets(
+    home: Home,
+    name: str,
+    *,
+    select: str = "fqn:*",
+    exclude: str | None = None,
+    is_whole: bool = True,
+) -> dg.AssetsDefinition:
     @dbt_assets(
         manifest=home.manifest,
         dagster_dbt_translator=LayerTranslator(),
-        name="dbt_build",
+        name=name,
         project=dbt_project(home),
+        select=select,
+        exclude=exclude,
     )
-    def dbt_build(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+    def build(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
         arguments = [
             "build",
             "--exclude-resource-type",
@@ -73,14 +93,16 @@ def build_dbt_assets(home: Home) -> dg.AssetsDefinition:
                 warehouse.recover()
                 warehouse.clear_leftovers(built_schemas(home.manifest))
             # The home's own target folder, so that the parse of the assets is used again.
-            build = dbt.cli(arguments, context=context, target_path=home.dbt_target)
-            for number, event in enumerate(build.stream(), start=1):
+            ran = dbt.cli(arguments, context=context, target_path=home.dbt_target)
+            for number, event in enumerate(ran.stream(), start=1):
                 if number % PROGRESS_EVERY == 0:
                     context.log.info(f"{number} models, seeds and tests done")
                 yield event
-            end_build(home)
+            # The first part alone is not a build that anybody may publish.
+            if is_whole:
+                end_build(home)
 
-    return dbt_build
+    return build
 
 
 def build_publish_asset(home: Home) -> dg.AssetsDefinition:
