@@ -795,9 +795,12 @@ def print_summary(home: Home, json_: bool) -> None:
         found = summary["identity"]
         out.print(
             f"[bold]{'Against truth':<15}[/bold] {found['people']:,} people, found as "
-            f"{found['people_found']:,}; pairwise precision {_share(found['precision'])}, recall "
+            f"{found['people_found']:,}; pairwise precision {_share(found['precision'])} "
+            f"({_share(found['unguarded_precision'])} without guard rails), recall "
             f"{_share(found['recall_linkable'])} of what unblocked evidence can link, "
-            f"{_share(found['recall_all'])} of all"
+            f"{_share(found['recall_all'])} of all; exactly one person's: "
+            f"{_share(found['cluster_precision'])} of the customers, "
+            f"{_share(found['cluster_recall'])} of the people"
         )
     _counts("Interactions", summary["interactions"])
     _counts("RFM segments", summary["rfm_segments"])

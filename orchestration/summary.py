@@ -153,5 +153,8 @@ def summarise(home: Home) -> dict[str, Any]:
             "precision": quality.precision,
             "recall_linkable": quality.linkable_recall,
             "recall_all": quality.recall,
+            "cluster_precision": quality.cluster_precision,
+            "cluster_recall": quality.cluster_recall,
+            "unguarded_precision": quality.unguarded_precision,
         }
     return summary

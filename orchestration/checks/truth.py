@@ -72,10 +72,11 @@ def measure_identity(home: Home) -> IdentityQuality | None:
     if not truth.exists() or not home.private_file.exists():
         return None
     with duckdb.connect(str(home.private_file), read_only=True) as connection:
-        return _measure(connection, truth)
+        return measure(connection, truth)
 
 
-def _measure(connection: duckdb.DuckDBPyConnection, truth: Path) -> IdentityQuality:
+def measure(connection: duckdb.DuckDBPyConnection, truth: Path) -> IdentityQuality:
+    """Compare a warehouse's or a published file's identity tables with the truth."""
     owned: dict[str, Any] = connection.execute(
         """
         with owned as (
