@@ -628,6 +628,63 @@ def _show_backup(told: str, made: Any, json_: bool) -> None:
     )
 
 
+@main.command()
+@click.option("--identity", "of_identity", is_flag=True, help="Customers, by the rules as edited.")
+@click.option("--limit", default=20, show_default=True, help="Rows of each list.")
+@click.option("--unmask", is_flag=True, help="Show personal values.")
+@wait
+@as_json
+def plan(of_identity: bool, limit: int, unmask: bool, wait_seconds: float, json_: bool) -> None:
+    """What the next build would change, before it does; nothing live is written.
+
+    --identity: edit seeds (identifier_types, blocked_identifiers …), models or variables, see
+    here which customers would merge, split and move, then run or take the edit back. It builds
+    identity in a copy of the warehouse, which is removed. `cdp sync plan` tells what would be sent.
+    """
+    if not of_identity:
+        out.print("cdp plan --identity   who would merge, split or move by the rules as edited")
+        out.print("cdp sync plan         what the syncs would send")
+        return
+    from orchestration.preview import preview_identity
+
+    home = this_home()
+    found = preview_identity(home, demo_date(home), say, limit, unmask, wait_seconds)
+    if json_:
+        show_json(found.as_dict())
+        return
+    counts = found.counts
+    out.print(f"A build as of {found.as_of_date}, after build {found.last_build.number}")
+    for name, title in (("customers", "Customers"), ("largest", "Identifiers of the largest")):
+        out.print(f"  {title:<27} {counts[f'{name}_before']:,} -> {counts[f'{name}_after']:,}")
+    for name, title in PLANNED.items():
+        out.print(f"  {title:<27} {counts[name]:,}")
+    out.print(
+        f"  {'Records renumbered':<27} {counts['records_renumbered']:,} of "
+        f"{counts['records_compared']:,} ({_share(counts['renumbered_share'])})"
+    )
+    for name, rows in found.samples.items():
+        _rows(name.capitalize(), rows)
+    for note in found.notes:
+        say(note)
+    if not unmask and any(found.samples.values()):
+        say("Personal values are masked; --unmask shows them.")
+
+
+PLANNED = {
+    "merge": "Merged into another",
+    "split": "Split off, new",
+    "restore": "Split off, as once before",
+    "move": "Moves of identifiers",
+    "retire": "Retired",
+    "create": "New",
+    "reanchor": "Anchored elsewhere",
+    "quarantined": "Identifiers quarantined",
+    "released": "Identifiers released",
+    "records_without_customer": "Records that lose theirs",
+    "records_with_new_customer": "Records that gain one",
+}
+
+
 @main.group()
 def spark() -> None:
     """A Spark cluster on this machine's loopback, to try and to test on.

@@ -103,9 +103,10 @@ def ensure_manifest(
     return home.manifest
 
 
-def run_dbt(home: Home, as_of: date, arguments: list[str]) -> str:
+def run_dbt(home: Home, as_of: date, arguments: list[str], **variables: object) -> str:
     """One dbt start of its own; its output, or an error with what it printed last."""
     set_environment(home)
+    given = {**dbt_variables(home, as_of), **variables}
     command = [
         str(Path(sys.executable).with_name("dbt")),
         *arguments,
@@ -116,7 +117,7 @@ def run_dbt(home: Home, as_of: date, arguments: list[str]) -> str:
         "--target-path",
         str(home.dbt_target),
         "--vars",
-        yaml.safe_dump(dbt_variables(home, as_of), default_flow_style=True, width=10_000).strip(),
+        yaml.safe_dump(given, default_flow_style=True, width=10_000).strip(),
     ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:

@@ -4,12 +4,14 @@
     {{ var('schema_prefix') }}{{ custom_schema_name or target.schema }}
 {%- endmacro %}
 
-{# Raw tables are in schemas of the same prefix; their declarations name them without it. #}
+{# Raw tables are in schemas of the same prefix; their declarations name them without it. A preview
+   reads them where they are and builds under a prefix of its own. #}
 {% macro source(source_name, table_name) %}
     {% set relation = builtins.source(source_name, table_name) %}
+    {% set prefix = var('raw_schema_prefix') if var('raw_schema_prefix') is not none else var('schema_prefix') %}
     {# A unit test's rows have no schema. #}
-    {% if var('schema_prefix') and relation.schema %}
-        {% set relation = relation.incorporate(path={'schema': var('schema_prefix') ~ relation.schema}) %}
+    {% if prefix and relation.schema %}
+        {% set relation = relation.incorporate(path={'schema': prefix ~ relation.schema}) %}
     {% endif %}
     {{ return(relation) }}
 {% endmacro %}

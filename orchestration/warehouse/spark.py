@@ -359,6 +359,18 @@ class SparkWarehouse:
                 if other in tables or name.endswith(NEXT) or schema == SEEDS:
                     self.files.delete_dir(path)
 
+    def drop_all(self) -> None:
+        """Drop every schema of this prefix and all its files: only for a prefix made to be."""
+        if not self.prefix:
+            raise RuntimeError("all schemas of a cluster are not ours to drop")
+        for (name,) in self.rows(f"show schemas like {_text(self.prefix + '*')}"):
+            self.execute(f"drop schema {_quoted(name)} cascade")
+        for info in self.files.get_file_info(fs.FileSelector(self.root, allow_not_found=True)):
+            if info.base_name.startswith(self.prefix) and info.type == fs.FileType.Directory:
+                self.files.delete_dir(info.path)
+        self._known.clear()
+        self._described.clear()
+
     def _refresh(self) -> None:
         """Tell this session of the files that were put into tables since it last read them."""
         stale, self._stale = sorted(self._stale), set()
