@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 from dbt_common.exceptions import CompilationError
+from jinja2.utils import Namespace
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -27,7 +28,7 @@ def labels(bare: BareMacros, edges: np.ndarray) -> dict[int, int]:
     bare.connection.execute("create or replace table edges (u bigint, v bigint)")
     if len(edges):
         bare.connection.executemany("insert into edges values (?, ?)", edges.tolist())
-    table = bare.call("contract_edges", "graph", bare.relation("edges"))
+    table = bare.call("contract_edges", "graph", bare.relation("edges"), Namespace(rounds=0))
     rows = bare.connection.execute(f"select node_key, component_key from {table}").fetchall()
     found = dict(rows)
     assert len(found) == len(rows), "a node has more than one label"
