@@ -39,6 +39,28 @@ def path(length: int) -> Ids:
     return np.stack([nodes[:-1], nodes[1:]])
 
 
+def a_day_more(nodes: Ids, components: Ids, share: float = 0.001, seed: int = SEED) -> Ids:
+    """New edges of solved nodes: half to new nodes, a tenth between any two, which mostly merges
+    components, the rest within a component."""
+    random = np.random.default_rng(seed)
+    order = np.lexsort((nodes, components))
+    nodes, components = nodes[order], components[order]
+    places = random.choice(len(nodes) - 1, round(len(nodes) * share), replace=False)
+    chance = random.random(len(places))
+    others = np.where(
+        chance < 0.5,
+        hashed(nodes[places]),
+        np.where(
+            chance < 0.6,
+            random.choice(nodes, len(places)),
+            # The next in order, or the one before where that is another component's.
+            nodes[places + np.where(components[places + 1] == components[places], 1, -1)],
+        ),
+    )
+    ends = np.stack([nodes[places], others])
+    return np.stack([ends.min(axis=0), ends.max(axis=0)])[:, ends[0] != ends[1]]
+
+
 def hashed(numbers: Ids) -> Ids:
     """60 bits of a bijective mixer (Steele, Lea and Flood's SplitMix64)."""
     mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
