@@ -319,6 +319,7 @@ select identifier_type, identifier_value, other_identifier_type, other_identifie
     round(match_probability, 4) as probability, round(match_weight, 1) as weight, matched_on,
     decision
 from identity.match_candidates
+where decision <> 'joined by an identifier'
 order by decision <> 'admitted', match_probability, node_a, node_b limit ?
 """
 

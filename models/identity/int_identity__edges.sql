@@ -16,9 +16,11 @@ overrides as (
 
 probable_pairs as (
 
-    select * from {{ ref('stg_matching__pairs') }}
+    select * from {{ ref('int_identity__probable_pairs') }}
 
-    where match_probability >= {{ var('probable_match_threshold') }}
+    where
+        match_probability >= {{ var('probable_match_threshold') }}
+        and not is_joined_anyway
 
 ),
 

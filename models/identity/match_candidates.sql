@@ -2,7 +2,7 @@ with
 
 pairs as (
 
-    select * from {{ ref('stg_matching__pairs') }}
+    select * from {{ ref('int_identity__probable_pairs') }}
 
 ),
 
@@ -51,6 +51,7 @@ candidates as (
             when probable_edges.status = 'refused'
                 then 'refused: ' || probable_edges.status_reason
             when probable_edges.status = 'active' then 'admitted'
+            when pairs.is_joined_anyway then 'joined by an identifier'
             when pairs.match_probability < {{ var('probable_match_threshold') }}
                 then 'below the threshold'
             else 'an identifier is not active'
