@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -217,7 +218,7 @@ def restore_home(
         keys = _missing_keys(home, folder, ledger)
         home.ensure()
         manifest = ensure_manifest(home, as_of, progress)
-        with open_warehouse(home) as warehouse:
+        with _warehouse_to_restore(home) as warehouse:
             warehouse.recover()
             _refuse_strangers(warehouse, contents)
             sends = ledger_copy.sent_since(home.ledger, ledger) if with_ledger else 0
@@ -462,6 +463,16 @@ def _missing_keys(home: Home, folder: Path, ledger: Path | None) -> dict[str, st
     return missing
 
 
+def _warehouse_to_restore(home: Home) -> Warehouse:
+    try:
+        return open_warehouse(home)
+    except duckdb.Error as error:
+        raise CdpError(
+            f"{home.warehouse.name} cannot be opened. Move it aside and restore again: originals "
+            "in archive/ are then landed and all is built anew."
+        ) from error
+
+
 def _refuse_strangers(warehouse: Warehouse, contents: Contents) -> None:
     found = installation_of(warehouse)
     if found in (None, contents.installation):
@@ -576,7 +587,7 @@ def _put_back_originals(home: Home, warehouse: Warehouse, folder: Path) -> tuple
     for row in pq.read_table(folder / ORIGINALS).to_pylist():
         archived = home.archive / row["archived_as"]
         target = home.landing / row["source"] / row["file"]
-        if not target.resolve().is_relative_to(home.landing.resolve()):
+        if ".." in (*archived.parts, *target.parts):
             continue
         if not target.exists() and archived.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -486,6 +486,18 @@ def test_a_broken_ledger_is_put_back_once_that_is_agreed(story: Story, later: Ho
     assert sent(later) == ["first"]
 
 
+def test_a_broken_warehouse_is_named_and_a_lost_one_is_made_anew(
+    story: Story, tmp_path: Path
+) -> None:
+    home = copied(story.saved, tmp_path / "broken")
+    home.warehouse.write_bytes(b"not a database" * 1000)
+    with pytest.raises(CdpError, match=r"warehouse.duckdb cannot be opened. Move it aside"):
+        restore_home(home, story.file, SAVED)
+    home.warehouse.unlink()
+    assert restore_home(home, story.file, SAVED).originals_to_land == 4
+    assert history(home) == history(story.saved)
+
+
 def test_a_backup_taken_while_a_send_writes_is_of_one_moment(story: Story, tmp_path: Path) -> None:
     home = copied(story.saved, tmp_path / "sending")
     with closing(sqlite3.connect(home.ledger, isolation_level=None)) as writing:

@@ -55,6 +55,10 @@ MOVED = [
     *(("raw_web", "events"), ("raw_landing", "loads"), ("raw_landing", "current_loads")),
     *(("identity", name) for name in ("identity_registry", "identity_map", "identity_events")),
 ]
+HISTORY = [
+    *(("identity", f"identity_{name}") for name in ("registry", "map", "events", "quarantine")),
+    *(("audiences", "audience_memberships"), ("raw_cdp", "installation")),
+]
 GUEST, ACCOUNT = "ada.twin@post.example", "bea.twin@post.example"
 
 
@@ -74,9 +78,9 @@ class Side:
     def environment(self, as_of: date) -> dict[str, str]:
         return {**environment_of(self.home, as_of), **self.settings}
 
-    def cdp(self, as_of: date, *arguments: str) -> None:
-        """One `cdp` command in a process of its own."""
-        self._run([sys.executable, "-m", "orchestration.cli", *arguments], as_of)
+    def cdp(self, as_of: date, *arguments: str) -> str:
+        """One `cdp` command in a process of its own; what it printed."""
+        return self._run([sys.executable, "-m", "orchestration.cli", *arguments], as_of)
 
     def dbt_command(
         self, as_of: date, *arguments: str, project: Path = PROJECT, **variables: Any
@@ -438,6 +442,44 @@ def test_a_loop_that_does_not_converge_fails_and_cleans_its_tables(pair: Pair) -
     with pair.spark.warehouse() as warehouse:
         assert warehouse.rows("show schemas like 'identity_scratch'") == []
     assert all(each.is_equal for each in pair.compare({"identity.identity_components"}))
+
+
+def test_a_preview_says_the_same_and_leaves_nothing_on_the_cluster(pair: Pair) -> None:
+    """By a day on which many cookies have expired: customers are taken apart without an edit."""
+    later = date(2028, 6, 1)
+    with pair.spark.warehouse() as warehouse:
+        before = sorted(warehouse.rows("show schemas"))
+    told = [
+        json.loads(side.cdp(later, "plan", "--identity", "--json"))
+        for side in (pair.duck, pair.spark)
+    ]
+    assert told[0] == told[1]
+    counts = told[0]["counts"]
+    assert counts["customers_before"] > counts["customers_after"] > 0 and counts["retire"] > 0
+    with pair.spark.warehouse() as warehouse:
+        assert sorted(warehouse.rows("show schemas")) == before
+    assert [path for path in pair.cluster.storage.iterdir() if "preview" in path.name] == []
+    assert all(each.is_equal for each in pair.compare({"identity.identity_components"}))
+
+
+def test_history_saved_on_spark_is_put_back_there_and_on_duckdb(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "backup.zip"
+    pair.spark.cdp(BUILDS[-1], "backup", str(file))
+    with pair.spark.warehouse() as warehouse:
+        for table in HISTORY[1:-1]:
+            warehouse.replace(*table, pa.table({}))
+    told = pair.spark.cdp(BUILDS[-1], "restore", str(file))
+    assert f"Restored {len(HISTORY)} tables" in told
+    duck = Side(make_home(tmp_path / "duck"), {"CDP_TARGET": "duckdb"})
+    shutil.copy(pair.spark.home.secrets_file, duck.home.secrets_file)
+    duck.cdp(BUILDS[-1], "restore", str(file))
+    for side in (pair.spark, duck):
+        with pair.duck.warehouse() as left, side.warehouse() as right:
+            compared = compare_warehouses(left, right, HISTORY)
+        assert [each.table for each in compared if not each.is_equal] == [], shown(compared)
+        assert all(each.left_rows for each in compared)
+    # The tables are still dbt's.
+    pair.spark.dbt(BUILDS[-1], "run", "--select", "int_identity__previous_ids+1")
 
 
 def test_a_moved_home_builds_the_same_people_in_schemas_of_its_prefix(
