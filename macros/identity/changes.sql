@@ -229,10 +229,9 @@ select 'solver 2' as rule_key, 0 as limit_key, cast(null as bigint) as node_a, c
 
 {# How the run went, for `identity_run_metrics`; then the rules, whose presence says that all is whole. #}
 {% macro remember_solved(told, started) %}
-    {% set seconds = (modules.datetime.datetime.now() - started).total_seconds() %}
     {% do make_solved('run', "
         select '" ~ told.mode ~ "' as solve_mode, '" ~ told.reason ~ "' as solve_reason,
             cast(" ~ told.touched ~ " as bigint) as solved_node_count,
-            cast(" ~ told.rounds ~ " as bigint) as solve_rounds, cast(" ~ seconds ~ " as double) as solve_seconds") %}
+            cast(" ~ told.rounds ~ " as bigint) as solve_rounds, cast(" ~ seconds_since(started) ~ " as double) as solve_seconds") %}
     {% do make_solved('rules', "select * from " ~ scratch('rules')) %}
 {% endmacro %}

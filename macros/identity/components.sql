@@ -20,7 +20,7 @@
 
 {% macro solve_identity_components(identifiers, edges, types, overrides) %}
 {% if execute %}
-    {% set started = modules.datetime.datetime.now() %}
+    {% set started = wall_clock() %}
     {% do drop_scratch() %}
     {% do adapter.create_schema(scratch('any').without_identifier()) %}
     {% do adapter.create_schema(solved('any').without_identifier()) %}

@@ -17,5 +17,5 @@ substr(
 
 {# A key behind the second it is of, so that the least is the earliest's; 19 signs before the key. #}
 {% macro timed_key(time, key) -%}
-concat(coalesce(substr(cast({{ time }} as {{ dbt.type_string() }}), 1, 19), '0000-00-00 00:00:00'), {{ key }})
+coalesce(substr(cast({{ time }} as {{ dbt.type_string() }}), 1, 19), '0000-00-00 00:00:00') || {{ key }}
 {%- endmacro %}

@@ -46,8 +46,8 @@ judged as (
             else 'refused'
         end as status,
         case
-            when not edges.is_admissible then
-                case
+            when not edges.is_admissible
+                then case
                     when identifier_a.status <> 'active'
                         then coalesce(identifier_a.status_reason, identifier_a.status)
                     else coalesce(identifier_b.status_reason, identifier_b.status)

@@ -57,7 +57,9 @@ links as (
         -- Tried first: the strongest anchor's, then the strongest identifier's, then the earliest.
         anchors.priority * {{ 10 ** 14 }} + others.priority * {{ 10 ** 12 }} + coalesce(
             greatest(
-                {{ seconds_between("cast('1970-01-01' as timestamp)", 'others.first_observed_at') }},
+                {{ seconds_between(
+                    "cast('1970-01-01' as timestamp)", 'others.first_observed_at'
+                ) }},
                 0
             ),
             0

@@ -50,16 +50,14 @@ keyed as (
         {{ md5_bigint(
             "coalesce(other_identifier_type, '') || '|' || coalesce(other_identifier_value, '')"
         ) }} as other_node_key,
-        concat(
-            coalesce(action, 'no action'), ' ',
-            coalesce(identifier_type, 'no type'), ' ',
-            substr(coalesce(identifier_value, ''), 1, 3), '… / ',
-            coalesce(other_identifier_type, 'no type'), ' ',
-            substr(coalesce(other_identifier_value, ''), 1, 3), '… (',
-            coalesce(author, 'nobody'), ', ',
-            coalesce(cast(decided_on as {{ dbt.type_string() }}), 'no date'), ': ',
-            coalesce(reason, 'no reason'), ')'
-        ) as override_name
+        coalesce(action, 'no action')
+        || ' ' || coalesce(identifier_type, 'no type')
+        || ' ' || substr(coalesce(identifier_value, ''), 1, 3)
+        || '… / ' || coalesce(other_identifier_type, 'no type')
+        || ' ' || substr(coalesce(other_identifier_value, ''), 1, 3)
+        || '… (' || coalesce(author, 'nobody')
+        || ', ' || coalesce(cast(decided_on as {{ dbt.type_string() }}), 'no date')
+        || ': ' || coalesce(reason, 'no reason') || ')' as override_name
 
     from spelled
 
@@ -100,7 +98,8 @@ overrides as (
                 then 'its identifier type is not in seeds/identifier_types.csv'
             when identifier_value is null or other_identifier_value is null
                 then 'an identifier is missing'
-            when coalesce({{ trimmed('author') }}, '') = ''
+            when
+                coalesce({{ trimmed('author') }}, '') = ''
                 or coalesce({{ trimmed('reason') }}, '') = ''
                 then 'say who decided and why (author, reason)'
             when node_a = node_b then 'both identifiers are the same'

@@ -1,4 +1,4 @@
-{{ config(meta={'dagster': {'ref': {'name': 'int_identity__observed'}}}) }}
+{{ config(group='identity', meta={'dagster': {'ref': {'name': 'int_identity__observed'}}}) }}
 -- A type that the seed does not know would link nobody and say nothing.
 select distinct
     observed.source,

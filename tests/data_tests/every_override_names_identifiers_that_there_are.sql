@@ -1,4 +1,7 @@
-{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_identity__overrides'}}}) }}
+{{ config(
+    severity='warn', group='identity',
+    meta={'dagster': {'ref': {'name': 'int_identity__overrides'}}},
+) }}
 with
 
 identifiers as (

@@ -1,4 +1,4 @@
-{{ config(severity='warn') }}
+{{ config(severity='warn', group='identity') }}
 select *
 
 from {{ ref('int_identity__jitter') }}

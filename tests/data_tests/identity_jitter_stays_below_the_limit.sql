@@ -1,3 +1,4 @@
+{{ config(group='identity') }}
 -- Stops the run before any customer_id changes hands; `cdp run --allow-jitter` lets it pass.
 select *
 
