@@ -46,9 +46,10 @@ judged as (
             else 'refused'
         end as status,
         case
+            -- Of the end that the edge's state is of; what expired has no other reason.
             when not edges.is_admissible
                 then case
-                    when identifier_a.status <> 'active'
+                    when identifier_a.status = edges.worse_status
                         then coalesce(identifier_a.status_reason, identifier_a.status)
                     else coalesce(identifier_b.status_reason, identifier_b.status)
                 end

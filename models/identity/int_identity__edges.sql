@@ -49,7 +49,11 @@ links as (
         others.tier,
         others.node_key as weaker_node_key,
         anchors.is_active and others.is_active as is_admissible,
-        case when others.is_active then anchors.status else others.status end as worse_status,
+        case
+            when anchors.status = 'quarantined' or others.status = 'quarantined' then 'quarantined'
+            when anchors.status = 'expired' or others.status = 'expired' then 'expired'
+            else 'active'
+        end as worse_status,
         others.first_observed_at,
         others.last_observed_at,
         {{ timed_key('others.first_observed_at', 'others.record_key') }} as first_record,
