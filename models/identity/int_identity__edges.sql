@@ -147,7 +147,7 @@ probable_edges as (
             "cast(node_a as " ~ dbt.type_string() ~ ") || '|' || cast(node_b as "
             ~ dbt.type_string() ~ ")"
         ) }} as guard_key,
-        cast((1 - match_probability) * {{ 10 ** 12 }} as bigint) as edge_order,
+        cast(floor((1 - match_probability) * {{ 10 ** 12 }}) as bigint) as edge_order,
         true as is_admissible,
         'active' as worse_status,
         cast(1 as bigint) as evidence_count,
