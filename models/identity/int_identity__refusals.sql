@@ -108,11 +108,12 @@ kept_apart as (
 
 ),
 
-values_of_types as (
+values_of_components as (
 
     select
         touched.tier,
         touched.guard_key,
+        touched.component_key,
         identifier_types.identifier_type,
         identifier_types.priority,
         identifier_types.max_per_customer,
@@ -128,6 +129,24 @@ values_of_types as (
 
     inner join identifier_types
         on identifiers.identifier_type = identifier_types.identifier_type
+
+    group by 1, 2, 3, 4, 5, 6
+
+),
+
+-- A limit that one part already broke, by a must_link, stops only what breaks it further.
+values_of_types as (
+
+    select
+        tier,
+        guard_key,
+        identifier_type,
+        priority,
+        max_per_customer,
+        cast(sum(value_count) as bigint) as value_count,
+        greatest(max_per_customer, max(value_count)) as allowed_count
+
+    from values_of_components
 
     group by 1, 2, 3, 4, 5
 
@@ -145,7 +164,7 @@ broken_limits as (
 
     from values_of_types
 
-    where value_count > max_per_customer
+    where value_count > allowed_count
 
 ),
 
