@@ -22,8 +22,6 @@ edges as (
 
     select * from {{ ref('identity_edges') }}
 
-    where component_key is not null
-
 ),
 
 records as (
@@ -53,22 +51,52 @@ nodes_of_customers as (
 
 ),
 
+-- An edge that joins is within one component; a refused one would have joined both its ends'.
+ends as (
+
+    select
+        node_a as node_key,
+        edge_type,
+        tier,
+        status
+
+    from edges
+
+    where status in ('active', 'refused')
+
+    union all
+
+    select
+        node_b as node_key,
+        edge_type,
+        tier,
+        status
+
+    from edges
+
+    where status = 'refused'
+
+),
+
 edges_of_customers as (
 
     select
         component_ids.customer_id,
-        count(case when edges.status = 'active' then 1 end) as edge_count,
-        count(case when edges.status = 'active' and edges.edge_type = 'probable' then 1 end)
+        count(case when ends.status = 'active' then 1 end) as edge_count,
+        count(case when ends.status = 'active' and ends.edge_type = 'probable' then 1 end)
             as probable_edge_count,
-        count(case when edges.status = 'active' and edges.edge_type = 'manual_link' then 1 end)
+        count(case when ends.status = 'active' and ends.edge_type = 'manual_link' then 1 end)
             as manual_edge_count,
-        count(case when edges.status = 'refused' then 1 end) as refused_edge_count,
-        max(case when edges.status = 'active' then edges.tier end) as weakest_tier
+        count(case when ends.status = 'refused' then 1 end) as refused_edge_count,
+        max(case when ends.status = 'active' then ends.tier end) as weakest_tier
 
-    from edges
+    from ends
+
+    inner join components
+        on ends.node_key = components.node_key
 
     inner join component_ids
-        on edges.component_key = component_ids.component_key
+        on components.component_key = component_ids.component_key
 
     group by 1
 
