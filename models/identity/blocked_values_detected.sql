@@ -56,6 +56,8 @@ names as (
 
     from records
 
+    where given_name <> ''
+
     group by 1, 2, 3, 4, 5
 
 ),
