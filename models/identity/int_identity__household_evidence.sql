@@ -48,20 +48,18 @@ phones as (
 
 ),
 
-addresses as (
+spelled_addresses as (
 
     select
         record_customers.customer_id,
-        'address' as evidence,
-        concat_ws(
-            '|',
-            {{ replace_all(fold_name('contacts.address_line'), '[^\\p{L}\\p{N}]+', '') }},
-            {{ replace_all(
-                lower_case("coalesce(contacts.postal_code, contacts.city)"), '[^\\p{L}\\p{N}]+', ''
-            ) }},
-            coalesce(contacts.country_code, ''),
-            {{ replace_all(fold_name('contacts.last_name'), ' ', '') }}
-        ) as evidence_value
+        {{ replace_all(
+            fold_name('contacts.address_line'), '[^\\p{L}\\p{N}]+', ''
+        ) }} as address_line,
+        {{ replace_all(
+            fold_name('coalesce(contacts.postal_code, contacts.city)'), '[^\\p{L}\\p{N}]+', ''
+        ) }} as place,
+        coalesce(contacts.country_code, '') as country_code,
+        {{ replace_all(fold_name('contacts.last_name'), ' ', '') }} as last_name
 
     from contacts
 
@@ -70,10 +68,22 @@ addresses as (
         and contacts.table_name = record_customers.table_name
         and contacts.record_key = record_customers.record_key
 
+),
+
+-- One with a part that is missing, or of signs alone, is nobody's home.
+addresses as (
+
+    select
+        customer_id,
+        'address' as evidence,
+        address_line || '|' || place || '|' || country_code || '|' || last_name as evidence_value
+
+    from spelled_addresses
+
     where
-        contacts.address_line is not null
-        and coalesce(contacts.postal_code, contacts.city) is not null
-        and contacts.last_name is not null
+        address_line <> ''
+        and place <> ''
+        and last_name <> ''
 
 ),
 
