@@ -51,7 +51,10 @@ candidates as (
             when probable_edges.status = 'refused'
                 then 'refused: ' || probable_edges.status_reason
             when probable_edges.status = 'active' then 'admitted'
-            when pairs.is_joined_anyway then 'joined by an identifier'
+            when component_a.component_key = component_b.component_key and pairs.is_joined_anyway
+                then 'joined by an identifier'
+            -- What both have may not join others with them, nor these two then.
+            when pairs.is_joined_anyway then 'refused with an identifier of both'
             when pairs.match_probability < {{ var('probable_match_threshold') }}
                 then 'below the threshold'
             else 'an identifier is not active'
