@@ -24,10 +24,18 @@ people as (
 
 ),
 
--- What each of them was named together with.
+-- What each of them was named together with, itself included.
 neighbours as (
 
-    select distinct
+    select
+        node_key,
+        node_key as neighbour_key
+
+    from people
+
+    union
+
+    select
         people.node_key,
         others.node_key as neighbour_key
 
