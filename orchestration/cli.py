@@ -291,6 +291,7 @@ def explain(one: str, other: str | None, unmask: bool, json_: bool) -> None:
         out.print(f"One customer: {steps} step{'s' if steps != 1 else ''} of evidence.")
     else:
         out.print(f"Two customers: {found['cause']}.", markup=False)
+    _rows("Kept out of the graph", found["quarantined"])
     _steps("Evidence", found["steps"])
 
 

@@ -151,6 +151,7 @@ def explain(home: Home, one: str, other: str, unmask: bool = False) -> dict[str,
     """
     with _published(home) as connection:
         ends = [_nodes_of(connection, text) for text in (one, other)]
+        quarantined = _hide(_dicts(connection, _QUARANTINED, [[*ends[0], *ends[1]]]), unmask)
         edges = _dicts(connection, _EDGES_NEAR, [[*ends[0], *ends[1]]])
         links: dict[int, list[dict[str, Any]]] = {}
         for edge in edges:
@@ -167,8 +168,26 @@ def explain(home: Home, one: str, other: str, unmask: bool = False) -> dict[str,
                     "is_linked": not admitted,
                     "cause": _cause(steps) if admitted else "the evidence joins them",
                     "steps": steps,
+                    "quarantined": quarantined,
                 }
-        return {"is_linked": False, "cause": "no evidence joins them", "steps": []}
+        return {
+            "is_linked": False,
+            "cause": "no evidence joins them",
+            "steps": [],
+            "quarantined": quarantined,
+        }
+
+
+# Values of both ends that are out of the graph: they join nobody, whatever names them.
+_QUARANTINED = """
+select distinct quarantine.reason, quarantine.identifier_type, quarantine.identifier_value,
+    quarantine.observed_value, quarantine.limit_value
+from identity.identity_quarantine as quarantine
+inner join identity.identifiers as identifiers using (identifier_type, identifier_value)
+where quarantine.released_at is null and identifiers.status = 'quarantined'
+    and identifiers.node_key in (select unnest(?))
+order by 1, 2, 3
+"""
 
 
 def _step(start: str, edge: dict[str, Any], end: str, unmask: bool) -> dict[str, Any]:

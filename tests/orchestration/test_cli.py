@@ -109,7 +109,14 @@ def test_json_of_every_reading_command_parses(sample_home: Home) -> None:
     card = json_of(invoke(sample_home, "profile", number, "--json"))
     assert card["customer_id"] and card["identifiers"]
     told = json_of(invoke(sample_home, "explain", number, card["customer_id"], "--json"))
-    assert told == {"is_linked": True, "steps": [], "quarantined": []}
+    assert told == {
+        "is_linked": True,
+        "cause": "the evidence joins them",
+        "steps": [],
+        "quarantined": [],
+    }
+    of_one = json_of(invoke(sample_home, "explain", number, "--json"))
+    assert of_one["customer_id"] == card["customer_id"] and of_one["sources"]
     status = json_of(invoke(sample_home, "sync", "status", "--json"))
     assert {row["status"] for row in status} == {"succeeded"}
     plans = json_of(invoke(sample_home, "sync", "plan", "--json"))

@@ -78,7 +78,7 @@ def test_the_group_is_the_layer(graph: Any, manifest: dict[str, Any]) -> None:
     groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
     nodes = manifest["nodes"].values()
     layers = {node["schema"] for node in nodes if node["resource_type"] == "model"}
-    assert groups == {"ingestion", "publish", "seeds", *layers}
+    assert groups == {"ingestion", "matching", "publish", "seeds", *layers}
 
 
 def test_lineage_leads_from_landed_files_to_every_sync(graph: Any, sample_home: Home) -> None:

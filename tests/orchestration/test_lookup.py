@@ -8,7 +8,14 @@ from support import query
 
 from orchestration.errors import CdpError
 from orchestration.home import Home
-from orchestration.lookup import explain, masked, read_profile
+from orchestration.lookup import (
+    bridge_edges,
+    explain,
+    masked,
+    match_candidates,
+    read_identity,
+    read_profile,
+)
 
 BUYER = """
 select customers.customer_id
@@ -138,7 +145,9 @@ def test_identifiers_kept_apart_are_explained_by_the_refused_evidence(sample_hom
     told = explain(sample_home, *pairs[0])
     assert not told["is_linked"]
     assert [step["status"] for step in told["steps"]] == ["refused", "refused"]
-    assert {step["reason"] for step in told["steps"]} == {"unique_type_conflict"}
+    (reason,) = {step["reason"] for step in told["steps"]}
+    assert reason.endswith("values of shopify_customer_id; max_per_customer is 1")
+    assert reason in told["cause"] and "is refused" in told["cause"]
 
 
 def test_strangers_have_no_path(sample_home: Home) -> None:
@@ -151,6 +160,7 @@ def test_strangers_have_no_path(sample_home: Home) -> None:
     )
     assert explain(sample_home, strangers[0][0], strangers[1][0]) == {
         "is_linked": False,
+        "cause": "no evidence joins them",
         "steps": [],
         "quarantined": [],
     }
@@ -176,6 +186,45 @@ def test_a_blocked_value_is_explained_by_its_quarantine(sample_home: Home) -> No
     told = explain(sample_home, blocked, known)
     assert not told["is_linked"]
     assert [row["reason"] for row in told["quarantined"]] == ["junk_value"]
+
+
+def test_a_customers_identity_is_told_as_a_card(sample_home: Home, buyer: str) -> None:
+    found = identifiers_of(sample_home, buyer)
+    card = read_identity(sample_home, found[0][1], unmask=True)
+    assert card["customer_id"] == buyer
+    assert card["card"]["identifier_count"] == len(card["identifiers"]) == len(found)
+    assert sum(row["records"] for row in card["sources"]) == card["card"]["record_count"]
+    assert card["weakest_link"]["tier"] == card["card"]["weakest_tier"]
+    assert card["history"][0]["event_type"] == "create"
+    masked_card = str(read_identity(sample_home, buyer))
+    assert not [value for _, value in found if "@" in value and value in masked_card]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "bridges"),
+    [
+        ([(1, 2), (2, 3), (1, 3)], {}),
+        ([(1, 2), (2, 3), (1, 3), (3, 4), (4, 5), (5, 6), (4, 6)], {(3, 4): 3}),
+        ([(1, 2), (2, 3)], {(1, 2): 1, (2, 3): 1}),
+        ([(1, 2), (1, 2)], {(1, 2): 1}),
+        ([], {}),
+    ],
+)
+def test_bridges_are_the_edges_without_which_it_would_be_two(
+    pairs: list[tuple[int, int]], bridges: dict[tuple[int, int], int]
+) -> None:
+    assert {pair: parts for pair, parts in bridge_edges(pairs).items() if parts} == bridges
+
+
+def test_bridges_of_a_long_chain_are_found_without_recursion() -> None:
+    cut = bridge_edges([(node, node + 1) for node in range(20_000)])
+    assert cut[(9_999, 10_000)] == 10_000 and min(cut.values()) == 1
+
+
+def test_candidates_of_matching_are_listed_masked(sample_home: Home) -> None:
+    for row in match_candidates(sample_home, 50):
+        assert "@" not in row["identifier_value"] or "…" in row["identifier_value"]
+        assert row["decision"] != "joined by an identifier"
 
 
 def test_explaining_an_unknown_identifier_names_it_masked(sample_home: Home) -> None:

@@ -109,13 +109,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         [
             order("o1", email="mona@example.com", billing_address_phone=PHONE),
             order("o2", email="mona@example.com", customer_id="acc"),
-            order("o3", email="team@firm.example", billing_address_phone="+447911000222"),
-            order("o4", email="team@firm.example", billing_address_phone="+447911000333"),
+            order("o3", email="crew@firm.example", billing_address_phone="+447911000222"),
+            order("o4", email="crew@firm.example", billing_address_phone="+447911000333"),
             order("o5", email="alone@example.com"),
         ],
     )
     dbt = Dbt(home, project)
-    block(project, "team@firm.example")
+    block(project, "crew@firm.example")
     dbt.build(home, SELECT)
     # Stand-ins: a preview has no business with any of them.
     for path in (home.private_file, home.cdp_file, home.ops_file):
@@ -199,13 +199,13 @@ def test_samples_name_customers_by_what_people_know(story: Story) -> None:
         {"reason": "junk_value", "identifier": "email mona@example.com"}
     ]
     assert story.samples["released"] == [
-        {"reason": "junk_value", "identifier": "email team@firm.example"}
+        {"reason": "junk_value", "identifier": "email crew@firm.example"}
     ]
 
 
 def test_personal_values_are_masked_unless_asked_for(story: Story) -> None:
     assert "email m…@example.com" in story.told and "phone +44…11" in story.told
-    for value in ("mona@", "acc@", PHONE, "team@"):
+    for value in ("mona@", "acc@", PHONE, "crew@"):
         assert value not in story.told
     assert "--unmask" in story.told
 
