@@ -130,24 +130,42 @@ def test_two_identifiers_of_one_customer_are_explained_by_evidence(
     assert all(step["records"] >= 1 and "." in step["rule"] for step in told["steps"])
 
 
-def test_identifiers_kept_apart_are_explained_by_the_refused_evidence(sample_home: Home) -> None:
-    # Two accounts of one family, by the refused edges of their phone.
+def test_identifiers_kept_apart_are_explained_by_what_stopped_the_evidence(
+    sample_home: Home,
+) -> None:
+    # Two accounts of one family, by the edges of their phone, which met two given names.
     pairs = query(
         sample_home.private_file,
         "select min(names.identifier_value), max(names.identifier_value) "
         "from identity.identity_edges as edges "
         "inner join identity.identifiers as names on names.node_key in (node_a, node_b) "
         "and names.node_key <> weaker_node_key "
-        "where edges.status = 'refused' and names.identifier_type = 'shopify_customer_id' "
+        "where edges.status_reason = 'many_names' "
+        "and names.identifier_type = 'shopify_customer_id' "
         "group by weaker_node_key having count(distinct names.node_key) = 2 "
         "order by weaker_node_key limit 1",
     )
     told = explain(sample_home, *pairs[0])
     assert not told["is_linked"]
-    assert [step["status"] for step in told["steps"]] == ["refused", "refused"]
+    assert [step["status"] for step in told["steps"]] == ["quarantined", "quarantined"]
     (reason,) = {step["reason"] for step in told["steps"]}
-    assert reason.endswith("values of shopify_customer_id; max_per_customer is 1")
-    assert reason in told["cause"] and "is refused" in told["cause"]
+    assert reason == "met more unlike given names than max_given_names of its type"
+    assert told["cause"].startswith("phone +") and f"is quarantined: {reason}" in told["cause"]
+
+
+def test_a_refused_edge_names_the_limit_that_refused_it(sample_home: Home) -> None:
+    ends = query(
+        sample_home.private_file,
+        "select names_a.identifier_value, names_b.identifier_value, limit_type "
+        "from identity.identity_edges "
+        "inner join identity.identifiers as names_a on names_a.node_key = node_a "
+        "inner join identity.identifiers as names_b on names_b.node_key = node_b "
+        "where identity_edges.status = 'refused' "
+        "and identity_edges.status_reason = 'unique_type_conflict' order by node_a, node_b limit 1",
+    )[0]
+    told = explain(sample_home, ends[0], ends[1])
+    assert not told["is_linked"] and "is refused: one customer would have" in told["cause"]
+    assert f"values of {ends[2]}; max_per_customer is 1" in told["cause"]
 
 
 def test_strangers_have_no_path(sample_home: Home) -> None:
