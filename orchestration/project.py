@@ -35,9 +35,10 @@ def dbt_variables(home: Home, as_of: date) -> dict[str, object]:
 
 
 def _thresholds(home: Home) -> dict[str, float]:
-    """From which probability this home's `matching.yml` joins people, where it says so."""
-    path = home.root / "matching.yml"
-    told = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    """From which probability on matching joins people, as its settings say."""
+    own = home.root / "matching.yml"
+    path = own if own.exists() else PROJECT / "orchestration/matching/settings.yml"
+    told = yaml.safe_load(path.read_text()) or {}
     return {"probable_match_threshold": told["admitted_from"]} if "admitted_from" in told else {}
 
 

@@ -158,6 +158,8 @@ class MatchSettings(Strict):
     seed: int = Field(default=7, ge=0, le=2_147_483_647)
     record_id: str = "record_id"
     candidate_probability: float = Field(gt=0, lt=1)
+    # From here on a pair joins two people; read by the build (orchestration/project.py) too.
+    admitted_from: float = Field(default=0.99, gt=0.5, le=1.01)
     max_pairs_per_rule: int = Field(default=2_000_000, ge=1)
     comparisons: list[Comparison] = Field(min_length=2, max_length=20)
     blocking_rules: list[Rule]
