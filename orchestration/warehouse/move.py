@@ -13,7 +13,7 @@ from orchestration.build_state import is_unfinished
 from orchestration.errors import CdpError
 from orchestration.home import Home
 from orchestration.landing.declarations import Source
-from orchestration.landing.store import LANDING, rejected_name
+from orchestration.landing.store import LANDING, PAIRS_PLACE, rejected_name
 from orchestration.lock import hold_lock
 from orchestration.warehouse.base import Warehouse
 from orchestration.warehouse.connect import open_warehouse, settled_engine
@@ -90,6 +90,7 @@ def _tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str
     yield from history_tables(manifest)
     yield LANDING, "loads"
     yield LANDING, "current_loads"
+    yield PAIRS_PLACE
     yield INSTALLATION
 
 
