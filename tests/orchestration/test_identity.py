@@ -278,7 +278,7 @@ def test_people_of_a_sample_that_nothing_was_tuned_on_are_found_too(
     dbt: Dbt, tmp_path: Path
 ) -> None:
     home = make_home(tmp_path / "home")
-    make_company(home.landing, home.truth, 1500, 20261125, AS_OF)
+    make_company(home.landing, home.truth, 1500, 4242, AS_OF)
     for path in PRODUCTS_AND_MONEY:
         shutil.rmtree(home.landing / path)
     dbt.build(home, IDENTITY)
