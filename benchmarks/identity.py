@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -335,17 +336,146 @@ def incremental(options: argparse.Namespace) -> None:
     say()
 
 
-# The two below are places kept for what is not measured yet: each prints its own lines.
+# --- Asking why ---------------------------------------------------------------------------------
+
+QUESTIONS = 200
+
+
+def measure_explanation(graph: Path, folder: Path, project: Path) -> list[float]:
+    """Seconds of `explain` for random pairs of one component each, on a published file."""
+    from orchestration.checks.bare import BareMacros
+    from orchestration.home import Home
+    from orchestration.lookup import explain
+
+    home = Home(folder).ensure()
+    with duckdb.connect(str(home.private_file)) as connection:
+        connection.execute(f"create table edges as from '{graph}'")
+        bare = BareMacros(connection, project=project)
+        connection.execute("create schema identity_scratch")
+        table = bare.call("contract_edges", "graph", bare.relation("edges"), Namespace(rounds=0))
+        for statement in PUBLISHED:
+            connection.execute(statement.format(labels=table))
+        connection.execute("drop schema identity_scratch cascade")
+        connection.execute("drop table edges")
+        connection.execute("checkpoint")
+        pairs = connection.execute(
+            "with asked as (select *, hash(node_key) as place from identity.identity_components "
+            f"order by place limit {QUESTIONS}) "
+            "select any_value(asked.node_key), max_by(others.node_key, hash(others.node_key)) "
+            "from asked inner join identity.identity_components as others using (component_key) "
+            "group by place order by place"
+        ).fetchall()
+    seconds = []
+    for one, other in pairs:
+        started = time.perf_counter()
+        assert explain(home, str(one), str(other))["is_linked"]
+        seconds.append(time.perf_counter() - started)
+    return sorted(seconds)
+
+
+# The tables that `explain` reads, of a graph without limits.
+PUBLISHED = (
+    "create schema identity",
+    "create table identity.identity_components as "
+    "select node_key, component_key, component_key as evidence_key from {labels}",
+    "create table identity.identifiers as select node_key, 'cookie' as identifier_type, "
+    "cast(node_key as varchar) as identifier_value, 'active' as status from {labels}",
+    "create table identity.identity_map as select node_key, "
+    "cast(component_key as varchar) as customer_id, true as is_current from {labels}",
+    "create table identity.identity_redirects as select distinct customer_id, "
+    "customer_id as current_customer_id from identity.identity_map",
+    "create table identity.identity_quarantine (reason varchar, identifier_type varchar, "
+    "identifier_value varchar, observed_value bigint, limit_value bigint, released_at timestamp)",
+    "create table identity.identity_edges as select u as node_a, v as node_b, "
+    "'web.events' as rule_id, 'deterministic' as edge_type, 1.0 as weight, 4 as tier, "
+    "1 as evidence_count, timestamp '2026-01-01' as first_seen_at, "
+    "timestamp '2026-01-01' as last_seen_at, 'first' as first_record_key, "
+    "'last' as last_record_key, 'active' as status, null::varchar as status_reason, "
+    "null::varchar as limit_type, null::bigint as observed_value, null::bigint as limit_value, "
+    "null::varchar as override_name from edges",
+)
 
 
 def explanation(options: argparse.Namespace) -> None:
-    """The median time of `explain` over 200 random pairs of one component each."""
-    say("- explaining 200 random pairs: not measured yet")
+    """The median time of `explain` over random pairs of one component each."""
+    for scale in options.scale:
+        with tempfile.TemporaryDirectory() as folder:
+            edges = Path(folder) / "edges.parquet"
+            graph = Graph(f"company, scale {scale:g}", scale)
+            in_a_process("--write", json.dumps(asdict(graph)), str(edges))
+            told = in_a_process("--explain", str(edges), folder, "--project", str(options.project))
+        seconds = json.loads(told)
+        say(
+            f"- {len(seconds)} explanations on {graph.title}: median "
+            f"{seconds[len(seconds) // 2] * 1000:.0f} ms, slowest {seconds[-1] * 1000:.0f} ms"
+        )
+
+
+# --- Through dbt --------------------------------------------------------------------------------
+
+MODEL = "identity_components"
+
+
+def measure_through_dbt(graph: Path, folder: Path, project: Path) -> dict[str, float]:
+    """The model built by dbt on a warehouse file, and its statements alone on another."""
+    from orchestration.checks.bare import BareMacros
+    from orchestration.home import Home
+    from orchestration.project import run_dbt
+
+    seconds: dict[str, float] = {}
+    for name in ("bare", "dbt"):
+        home = Home(folder / name).ensure()
+        with duckdb.connect(str(home.warehouse)) as connection:
+            connection.execute("set threads = 2")
+            for statement in INPUTS:
+                connection.execute(statement.format(graph=graph))
+            if name == "bare":
+                bare = BareMacros(connection, schema="identity", project=project)
+                bare.call("scratch", "any")
+                started = time.perf_counter()
+                bare.build_model(project / f"models/identity/{MODEL}.sql")
+                seconds["bare"] = time.perf_counter() - started
+    started = time.perf_counter()
+    run_dbt(home, date(2026, 11, 1), ["run", "--select", MODEL])
+    seconds["whole command"] = time.perf_counter() - started
+    results = json.loads((home.dbt_target / "run_results.json").read_text())["results"]
+    seconds["dbt"] = next(
+        each["execution_time"] for each in results if each["unique_id"].endswith(MODEL)
+    )
+    return seconds
+
+
+# What the model reads, on one tier and without limits.
+INPUTS = (
+    "create schema identity",
+    "create schema seeds",
+    "create table identity.int_identity__admissible_edges as select u as node_a, v as node_b, "
+    "1::bigint as tier, v as guard_key, 0::bigint as edge_order from '{graph}'",
+    "create table identity.identifiers as select node_key, 'cookie' as identifier_type, "
+    "'active' as status from (select u as node_key from '{graph}' union select v from '{graph}')",
+    "create table seeds.identifier_types as select 'cookie' as identifier_type, "
+    "1::bigint as priority, null::bigint as max_per_customer",
+    "create view identity.identifier_types as from seeds.identifier_types",
+    "create table identity.int_identity__overrides (action varchar, node_a bigint, node_b bigint, "
+    "override_key bigint, override_name varchar, problem varchar)",
+)
 
 
 def through_dbt(options: argparse.Namespace) -> None:
-    """dbt's time for the model identity_components against its statements alone."""
-    say("- dbt's time for the model against its statements alone: not measured yet")
+    """dbt's time for the model against its statements alone; dbt's start is told apart."""
+    scale = min(options.scale)
+    graph = Graph(f"company, scale {scale:g}", scale)
+    with tempfile.TemporaryDirectory() as folder:
+        edges = Path(folder) / "edges.parquet"
+        in_a_process("--write", json.dumps(asdict(graph)), str(edges))
+        found = json.loads(
+            in_a_process("--dbt", str(edges), folder, "--project", str(options.project))
+        )
+    say(
+        f"- the model on {graph.title}: {found['bare']:.2f} s bare, {found['dbt']:.2f} s by dbt "
+        f"({found['dbt'] / found['bare']:.1f} x), besides "
+        f"{found['whole command'] - found['dbt']:.1f} s for dbt to start and to read the project"
+    )
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -368,6 +498,8 @@ def main() -> None:
     parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--delta", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--explain", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--dbt", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--skip-methods", action="store_true", help="the parts below alone")
     options = parser.parse_args()
     if options.write:
@@ -380,6 +512,14 @@ def main() -> None:
         return
     if options.delta:
         say(json.dumps(asdict(measure_delta(options.delta, options.project, options.threads))))
+        return
+    if options.explain:
+        graph, folder = map(Path, options.explain)
+        say(json.dumps(measure_explanation(graph, folder, options.project)))
+        return
+    if options.dbt:
+        graph, folder = map(Path, options.dbt)
+        say(json.dumps(measure_through_dbt(graph, folder, options.project)))
         return
     if not options.skip_methods:
         compare(options)

@@ -16,6 +16,7 @@ import yaml
 
 from orchestration.errors import CdpError
 from orchestration.home import PROJECT, Home
+from orchestration.matching.settings import SETTINGS_FILE
 from orchestration.warehouse.connect import schema_prefix
 
 _PARTS = ("models", "macros", "seeds", "orchestration", "tests/data_tests")
@@ -37,7 +38,7 @@ def dbt_variables(home: Home, as_of: date) -> dict[str, object]:
 def _thresholds(home: Home) -> dict[str, float]:
     """From which probability on matching joins people, as its settings say."""
     own = home.root / "matching.yml"
-    path = own if own.exists() else PROJECT / "orchestration/matching/settings.yml"
+    path = own if own.exists() else SETTINGS_FILE
     told = yaml.safe_load(path.read_text()) or {}
     return {"probable_match_threshold": told["admitted_from"]} if "admitted_from" in told else {}
 
