@@ -74,6 +74,9 @@ def masked(value: Any) -> Any:
     return f"{value[:3]}…{value[-2:]}" if value.startswith("+") else f"{value[:1]}…"
 
 
+# Steps from one node along an edge to another.
+Path = list[tuple[int, dict[str, Any], int]]
+
 HIDDEN = {
     "email",
     "phone",
@@ -150,42 +153,62 @@ def explain(home: Home, one: str, other: str, unmask: bool = False) -> dict[str,
     steps say which rule, cap, block or override stopped it. `cause` says it in a sentence.
     """
     with _published(home) as connection:
-        ends = [_nodes_of(connection, text) for text in (one, other)]
-        quarantined = _hide(_dicts(connection, _QUARANTINED, [[*ends[0], *ends[1]]]), unmask)
-        edges = _dicts(connection, _EDGES_NEAR, [[*ends[0], *ends[1]]])
-        links: dict[int, list[dict[str, Any]]] = {}
-        for edge in edges:
-            links.setdefault(edge["node_a"], []).append(edge)
-            links.setdefault(edge["node_b"], []).append(edge)
-        statuses = {"active"}
+        ends = _nodes_of(connection, [one.strip(), other.strip()])
+        quarantined = _hide(_quarantined(connection, ends), unmask)
+
+        def told(path: Path | None, admitted: str = "") -> dict[str, Any]:
+            steps = []
+            if path:
+                names = _names_of(connection, {node for step in path for node in step[::2]}, unmask)
+                steps = [_step(names[start], edge, names[end], unmask) for start, edge, end in path]
+            cause = _cause(steps) if admitted else "the evidence joins them"
+            return {
+                "is_linked": path is not None and not admitted,
+                "cause": "no evidence joins them" if path is None else cause,
+                "steps": steps,
+                "quarantined": quarantined,
+            }
+
+        shared = _shared_components(connection, ends)
+        if shared:
+            # One customer: its own evidence is enough, which is little beside all that is near.
+            links = _links(_dicts(connection, _EDGES_WITHIN, [shared]))
+            path = _shortest(links, set(ends[0]), set(ends[1]), {"active"})
+            if path is not None:
+                return told(path)
+        links = _links(_dicts(connection, _EDGES_NEAR, [[*ends[0], *ends[1]]]))
+        statuses = set()
         for admitted in ("", "refused", "quarantined", "expired"):
-            statuses |= {admitted}
+            statuses |= {admitted or "active"}
             path = _shortest(links, set(ends[0]), set(ends[1]), statuses)
             if path is not None:
-                names = _names(connection, path, unmask)
-                steps = [_step(names[start], edge, names[end], unmask) for start, edge, end in path]
-                return {
-                    "is_linked": not admitted,
-                    "cause": _cause(steps) if admitted else "the evidence joins them",
-                    "steps": steps,
-                    "quarantined": quarantined,
-                }
-        return {
-            "is_linked": False,
-            "cause": "no evidence joins them",
-            "steps": [],
-            "quarantined": quarantined,
-        }
+                return told(path, admitted)
+        return told(None)
 
 
-# Values of both ends that are out of the graph: they join nobody, whatever names them.
+def _links(edges: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """The edges at each node."""
+    links: dict[int, list[dict[str, Any]]] = {}
+    for edge in edges:
+        links.setdefault(edge["node_a"], []).append(edge)
+        links.setdefault(edge["node_b"], []).append(edge)
+    return links
+
+
+def _quarantined(
+    connection: duckdb.DuckDBPyConnection, ends: list[dict[int, str]]
+) -> list[dict[str, Any]]:
+    """Values of both ends that are out of the graph: they join nobody, whatever names them."""
+    nodes = [node for end in ends for node, status in end.items() if status == "quarantined"]
+    return _dicts(connection, _QUARANTINED, [nodes]) if nodes else []
+
+
 _QUARANTINED = """
 select distinct quarantine.reason, quarantine.identifier_type, quarantine.identifier_value,
     quarantine.observed_value, quarantine.limit_value
 from identity.identity_quarantine as quarantine
 inner join identity.identifiers as identifiers using (identifier_type, identifier_value)
-where quarantine.released_at is null and identifiers.status = 'quarantined'
-    and identifiers.node_key in (select unnest(?))
+where quarantine.released_at is null and identifiers.node_key in (select unnest(?))
 order by 1, 2, 3
 """
 
@@ -248,9 +271,19 @@ def _cause(steps: list[dict[str, Any]]) -> str:
     return "; ".join(dict.fromkeys(told))
 
 
+_EDGE = """node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
+    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
+    observed_value, limit_value, override_name"""
+
+_EDGES_WITHIN = f"""
+select {_EDGE} from identity.identity_edges
+where status = 'active' and component_key in (select unnest(?))
+order by node_a, node_b, rule_id
+"""
+
 # Evidence around both ends, whatever became of it: all that evidence reaches from either, and what
 # is out of the graph beside it.
-_EDGES_NEAR = """
+_EDGES_NEAR = f"""
 with near as (
     select node_key from identity.identity_components
     where evidence_key in (
@@ -259,9 +292,7 @@ with near as (
     union
     select unnest($1)
 )
-select node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
-    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
-    observed_value, limit_value, override_name
+select {_EDGE}
 from identity.identity_edges
 where node_a in (select node_key from near) or node_b in (select node_key from near)
 order by status, node_a, node_b, rule_id
@@ -348,10 +379,8 @@ def _weakness(edge: dict[str, Any]) -> tuple[int, int, int]:
     return edge["tier"], -edge["evidence_count"], edge["node_a"]
 
 
-_EDGES_OF_CUSTOMER = """
-select node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
-    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
-    observed_value, limit_value, override_name
+_EDGES_OF_CUSTOMER = f"""
+select {_EDGE}
 from identity.identity_edges
 where status = 'active' and component_key in (
     select identity_components.component_key from identity.identity_components
@@ -375,13 +404,11 @@ def _refused_of(
     ]
 
 
-_REFUSED_OF_CUSTOMER = """
+_REFUSED_OF_CUSTOMER = f"""
 with nodes as (
     select node_key from identity.identity_map where is_current and customer_id = ?
 )
-select node_a, node_b, rule_id, edge_type, weight, tier, evidence_count, first_seen_at,
-    last_seen_at, first_record_key, last_record_key, status, status_reason, limit_type,
-    observed_value, limit_value, override_name
+select {_EDGE}
 from identity.identity_edges
 where status <> 'active' and (
     node_a in (select node_key from nodes) or node_b in (select node_key from nodes)
@@ -441,24 +468,60 @@ def bridge_edges(pairs: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
     return cut
 
 
-def _nodes_of(connection: duckdb.DuckDBPyConnection, text: str) -> list[int]:
-    rows = connection.execute(
-        "select node_key from identity.identifiers "
-        "where identifier_value = $1 or identifier_value = lower($1) "
-        "union select node_key from identity.identity_map where is_current and customer_id in ("
-        "select current_customer_id from identity.identity_redirects where customer_id = $1)",
-        [text.strip()],
-    ).fetchall()
-    if not rows:
-        raise CdpError(
-            f"No source ever named {masked(text)!r} as an identifier, and no customer has this id."
-        )
-    return [row[0] for row in rows]
+_NODES_OF_VALUES = """
+select identifier_value, node_key, status from identity.identifiers
+where identifier_value in (select unnest($1))
+"""
+_NODES_OF_CUSTOMERS = """
+select redirects.customer_id, node_key, identifiers.status
+from identity.identity_redirects as redirects
+inner join identity.identity_map
+    on redirects.current_customer_id = identity_map.customer_id and identity_map.is_current
+inner join identity.identifiers as identifiers using (node_key)
+where redirects.customer_id in (select unnest($1))
+"""
+_COMPONENTS_OF = """
+select distinct component_key from identity.identity_components
+where node_key in (select unnest($1))
+"""
+
+
+def _nodes_of(connection: duckdb.DuckDBPyConnection, asked: list[str]) -> list[dict[int, str]]:
+    """For each identifier or customer_id the nodes that it stands for, with their status."""
+    found: dict[str, dict[int, str]] = {}
+    for query in (_NODES_OF_VALUES, _NODES_OF_CUSTOMERS):
+        missing = [text for text in asked if text not in found]
+        if not missing:
+            break
+        forms = sorted({form for text in missing for form in (text, text.lower())})
+        rows = connection.execute(query, [forms]).fetchall()
+        for text in missing:
+            nodes = {row[1]: row[2] for row in rows if row[0] in (text, text.lower())}
+            if nodes:
+                found[text] = nodes
+    for text in asked:
+        if text not in found:
+            raise CdpError(
+                f"No source ever named {masked(text)!r} as an identifier, and no customer has "
+                "this id."
+            )
+    return [found[text] for text in asked]
+
+
+def _shared_components(
+    connection: duckdb.DuckDBPyConnection, ends: list[dict[int, str]]
+) -> list[int]:
+    """Components that have nodes of both ends."""
+    sides = [
+        {row[0] for row in connection.execute(_COMPONENTS_OF, [list(end)]).fetchall()}
+        for end in ends
+    ]
+    return sorted(set.intersection(*sides))
 
 
 def _shortest(
     links: dict[int, list[dict[str, Any]]], start: set[int], goal: set[int], allowed: set[str]
-) -> list[tuple[int, dict[str, Any], int]] | None:
+) -> Path | None:
     """Breadth-first search; None where no path of allowed edges leads from start to goal."""
     if start & goal:
         return []
@@ -479,24 +542,14 @@ def _shortest(
     return None
 
 
-def _walk(
-    came: dict[int, tuple[int, dict[str, Any]] | None], end: int
-) -> list[tuple[int, dict[str, Any], int]]:
-    steps = []
+def _walk(came: dict[int, tuple[int, dict[str, Any]] | None], end: int) -> Path:
+    steps: Path = []
     before = came[end]
     while before is not None:
         node, edge = before
         steps.append((node, edge, end))
         end, before = node, came[node]
     return steps[::-1]
-
-
-def _names(
-    connection: duckdb.DuckDBPyConnection,
-    path: list[tuple[int, dict[str, Any], int]],
-    unmask: bool,
-) -> dict[int, str]:
-    return _names_of(connection, {node for start, _, end in path for node in (start, end)}, unmask)
 
 
 def _names_of(

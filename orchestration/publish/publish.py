@@ -37,12 +37,17 @@ EXPORTS = ".exports-"
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A model as it is published: its columns and how each personal one is masked."""
+    """A model as it is published: its columns, how each personal one is masked, its order.
+
+    A table that is looked up by a column lies in its order (`meta.published_order`), so that a
+    reader of one value reads a few rows and not all.
+    """
 
     layer: str
     name: str
     columns: frozenset[str]
     masks: Mapping[str, str]
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def published_tables(manifest: Path) -> list[PublishedTable]:
                 for column in node["columns"].values()
                 if column.get("config", {}).get("meta", {}).get("contains_pii")
             },
+            order=tuple(node["config"].get("meta", {}).get("published_order", ())),
         )
         for node in nodes.values()
         if node["resource_type"] == "model"
@@ -166,11 +172,13 @@ def _export(
     home: Home, tables: list[PublishedTable], folder: Path, progress: Callable[[str], None]
 ) -> None:
     """One Parquet file for each table, written by the engine that holds it."""
-    names = [*((table.layer, table.name) for table in tables), AUDIENCES]
+    names = [*((table.layer, table.name, table.order) for table in tables), (*AUDIENCES, ())]
     with open_warehouse(home, read_only=True) as warehouse:
-        for number, (layer, name) in enumerate(names, start=1):
-            place = warehouse.place(layer, name)
-            warehouse.export_parquet(f"select * from {place}", _export_path(folder, layer, name))
+        for number, (layer, name, order) in enumerate(names, start=1):
+            query = f"select * from {warehouse.place(layer, name)}"
+            if order:
+                query += f" order by {', '.join(order)}"
+            warehouse.export_parquet(query, _export_path(folder, layer, name))
             if number % PROGRESS_EVERY == 0:
                 progress(f"{number} of {len(names)} tables read")
 
