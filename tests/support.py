@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -159,6 +160,16 @@ class Dbt:
         land_waiting(home, as_of, self.project)
         arguments = ["build", "--select", *select, *MODELS_ONLY, *options, *QUICK]
         self.invoke(home, as_of, arguments, **variables)
+
+
+def copy_project(root: Path) -> Path:
+    """A project of its own to edit: dbt's part of this one."""
+    project = root / "project"
+    for part in ("models", "macros", "seeds", "tests/data_tests"):
+        shutil.copytree(PROJECT / part, project / part)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, project / name)
+    return project
 
 
 def query(path: Path, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

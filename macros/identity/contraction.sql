@@ -28,9 +28,10 @@
     {% endif %}
 {% endmacro %}
 
-{# The same after a run that made the components, however it ended; other runs leave it alone. #}
+{# The same after a run that used it, however it ended; other runs leave it alone. #}
 {% macro drop_scratch_of_this_run() %}
-    {% if flags.WHICH in ('run', 'build') and 'model.cdp.identity_components' in selected_resources %}
+    {% set makers = ['model.cdp.identity_components', 'model.cdp.identity_bridges'] %}
+    {% if flags.WHICH in ('run', 'build') and makers | select('in', selected_resources) | list %}
         {% do drop_scratch() %}
     {% endif %}
 {% endmacro %}

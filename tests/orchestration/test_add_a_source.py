@@ -1,12 +1,11 @@
 """The page that adds a source is followed to the letter: its blocks make a working source."""
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import PROJECT, Dbt, make_home, query
+from support import PROJECT, Dbt, copy_project, make_home, query
 
 from orchestration.home import Home
 
@@ -59,11 +58,7 @@ class Webinar:
 def webinar(tmp_path_factory: pytest.TempPathFactory) -> Webinar:
     """A copy of the project with the page's source, its files landed and everything built."""
     folder = tmp_path_factory.mktemp("webinar")
-    project = folder / "project"
-    for part in ("models", "macros", "seeds", "tests/data_tests"):
-        shutil.copytree(PROJECT / part, project / part)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT / name, project / name)
+    project = copy_project(folder)
     home = make_home(folder / "home")
     for block in blocks():
         apply(block, project, home)

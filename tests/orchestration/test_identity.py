@@ -21,6 +21,7 @@ from support import (
     QUICK,
     Dbt,
     account,
+    copy_project,
     event,
     land_waiting,
     make_home,
@@ -471,6 +472,66 @@ def test_a_merge_keeps_the_oldest_id_and_taking_the_link_back_restores_the_other
         (old, AS_OF + 2 * DAY, AS_OF + 3 * DAY),
         (new, AS_OF + 3 * DAY, None),
     ]
+
+
+def test_what_people_decided_goes_over_evidence_until_they_contradict_themselves(
+    tmp_path: Path,
+) -> None:
+    home, project = make_home(tmp_path / "home"), copy_project(tmp_path)
+    seed = project / "seeds/identity_overrides.csv"
+    header = seed.read_text().splitlines()[0]
+
+    def decide(*rows: str) -> None:
+        seed.write_text("\n".join([header, *rows]) + "\n")
+
+    at = "2026-10-01 10:00:00"
+    put_orders(
+        home,
+        "orders.csv",
+        order("o1", at, email="mona@example.com"),
+        order("o2", at, email="lisa@example.com"),
+        order("o3", at, email="ann@example.com", billing_address_phone="+447911000111"),
+        order("o4", at, email="beth@example.com", billing_address_phone="+447911000111"),
+    )
+    dbt = Dbt(home, project)
+    select = (*IDENTITY, "identity_bridges")
+    dbt.build(home, select)
+    assert apart(home, "mona@example.com", "lisa@example.com")
+    assert together(home, "ann@example.com", "beth@example.com")
+
+    # Spelled as a person types them; a decision about somebody unheard of waits.
+    joined = "must_link,email, Mona@Example.com,email,LISA@example.com,ana,Same hand,2026-10-20"
+    apart_ = "cannot_link,email,ann@example.com,email,beth@example.com,ana,Sisters,2026-10-20"
+    decide(joined, apart_, "must_link,email,mona@example.com,email,new@example.com,ana,Told us,")
+    dbt.build(home, select, as_of=AS_OF + DAY)
+    assert together(home, "mona@example.com", "lisa@example.com")
+    assert apart(home, "ann@example.com", "beth@example.com")
+    edges = query(
+        home.warehouse,
+        "select edge_type, status, status_reason, override_name from identity.identity_edges "
+        "where override_name is not null order by all",
+    )
+    # The phone would join both, so it joins neither.
+    refused = ("deterministic", "refused", "cannot_link")
+    assert [edge[:3] for edge in edges] == [refused, refused, ("manual_link", "active", None)]
+    assert "ana, 2026-10-20: Sisters" in edges[0][3]
+
+    before, told = customers(home), events(home)
+    decide(
+        joined,
+        apart_,
+        "must_link,email,ann@example.com,email,lisa@example.com,bob,Looked alike,2026-10-21",
+        "cannot_link,email,mona@example.com,email,ann@example.com,ana,Mother,2026-10-22",
+    )
+    with pytest.raises(CdpError, match="contradicts itself") as raised:
+        dbt.build(home, select, as_of=AS_OF + DAY)
+    message = str(raised.value)
+    assert "bob, 2026-10-21: Looked alike" in message and "nothing was replaced" in message
+    assert "Sisters" not in message, "that row contradicts nobody"
+    decide(joined, joined)
+    with pytest.raises(CdpError, match="the same pair stands in another row too"):
+        dbt.build(home, select, as_of=AS_OF + DAY)
+    assert (customers(home), events(home)) == (before, told)
 
 
 def test_a_build_for_an_earlier_day_is_refused_and_changes_nothing(

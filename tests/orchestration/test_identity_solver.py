@@ -18,6 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from orchestration.checks.bare import BareMacros
+from orchestration.lookup import bridge_edges
 
 # Limits: one account, two addresses, any number of browsers.
 MAXIMA = {"account": 1, "email": 2, "browser": None}
@@ -406,3 +407,51 @@ def test_no_change_solves_nothing_and_a_run_cut_short_is_solved_whole() -> None:
     solver.connection.execute("delete from identity_state.labels where node_key % 2 = 0")
     assert solver.solve(graph, shuffled=rng) == labels
     assert solver.mode == "full"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bridges_of_oversized_customers_are_those_of_a_walk(seed: int) -> None:
+    rng = random.Random(seed)
+    solver = Solver(max_cluster_size=4, identity_bridge_links=40)
+    pairs = sorted(
+        {
+            tuple(sorted(rng.sample(range(100 * part + 1, 100 * part + 16), 2)))
+            for part in range(6)
+            for _ in range(18)
+        }
+        # One that is too large to look into, and a ring, which has none.
+        | {(1000 + node, 1001 + node) for node in range(60)}
+        | {(2000, 2001), (2001, 2002), (2002, 2003), (2003, 2004), (2000, 2004)}
+    )
+    matrix_labels = scipy_labels(pairs)
+    rows = [(a, b, matrix_labels[a], status) for a, b in pairs for status in ("active", "active")]
+    cut_off = (2001, 3001, matrix_labels[2001], "refused")
+    sizes = defaultdict(int)
+    for label in matrix_labels.values():
+        sizes[label] += 1
+    nodes = [(node, label, sizes[label]) for node, label in matrix_labels.items()]
+    solver.connection.execute(
+        "create table links (node_a bigint, node_b bigint, component_key bigint, status varchar)"
+    )
+    solver.connection.execute("create table parts (node_key bigint, component_key bigint, "
+                              "component_size bigint)")  # fmt: skip
+    solver.fill("links", [*rows, cut_off])
+    solver.fill("parts", nodes)
+    solver.bare.call("scratch", "any")
+    solver.bare.call(
+        "solve_identity_bridges", solver.bare.relation("links"), solver.bare.relation("parts")
+    )
+    found = solver.connection.execute(
+        "select node_a, node_b, smaller_side from identity_scratch.bridges"
+    ).fetchall()
+    links_of = defaultdict(int)
+    for a, _ in pairs:
+        links_of[matrix_labels[a]] += 1
+    looked_into = [
+        pair
+        for pair in pairs
+        if sizes[matrix_labels[pair[0]]] > 4 and links_of[matrix_labels[pair[0]]] <= 40
+    ]
+    walked = {pair: side for pair, side in bridge_edges(looked_into).items() if side}
+    assert walked and {(a, b): side for a, b, side in found} == walked
+    assert len(found) == len(walked)

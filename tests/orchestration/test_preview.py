@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support import AGAIN, AS_OF, PROJECT, Dbt, account, make_home, put, query
+from support import AGAIN, AS_OF, PROJECT, Dbt, account, copy_project, make_home, put, query
 from test_lock import another_holder
 
 from orchestration.build_state import begin_build, end_build
@@ -94,12 +94,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     root = tmp_path_factory.mktemp("preview")
-    project = root / "project"
-    for part in ("models", "macros", "seeds"):
-        shutil.copytree(PROJECT / part, project / part)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT / name, project / name)
-    (project / "tests/data_tests").mkdir(parents=True)
+    project = copy_project(root)
     home = make_home(root / "home")
     put(home, "shopify/customer", "accounts.csv", [account("acc", AT, email="acc@example.com")])
     put(
