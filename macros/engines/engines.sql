@@ -78,6 +78,16 @@ cast(json_object({% for name, value in pairs %}'{{ name }}', {{ value }}{% if no
 {%- endmacro %}
 
 
+{# The distinct values of a group as a JSON list of texts, in order: an aggregate. #}
+{% macro sorted_json_set(text) %}
+    {{- return(adapter.dispatch('sorted_json_set', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__sorted_json_set(text) %}to_json(array_sort(collect_set({{ text }}))){% endmacro %}
+
+{% macro duckdb__sorted_json_set(text) %}cast(to_json(list_sort(list(distinct {{ text }}))) as varchar){% endmacro %}
+
+
 {# The last day of each month between two dates, one row each, as month_end. #}
 {% macro month_ends(first_date, last_date) %}
     {{- return(adapter.dispatch('month_ends', 'cdp')(first_date, last_date)) -}}

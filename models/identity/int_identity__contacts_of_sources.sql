@@ -1,8 +1,9 @@
 {# One line for each staged table that says something of a person: add a source here. Record source,
-   source, table, relation, key of the record, when it was said, fields that it has, which rows. #}
+   source, table, relation, key of the record, when it was said, fields that it has (field:column where
+   the table calls it otherwise), which rows. #}
 {%- set fields = [
     'first_name', 'last_name', 'email', 'phone', 'birth_date', 'gender',
-    'address_line', 'city', 'region', 'postal_code', 'country_code',
+    'address_line', 'city', 'region', 'postal_code', 'country_code', 'language', 'preferences',
 ] -%}
 {%- set contacts = [
     ['shopify', 'shopify', 'customer', ref('stg_shopify__customers'), 'record_key',
@@ -14,7 +15,7 @@
         'shopify_customer_id', 'synced_at', 'address_line city region postal_code country_code',
         'not is_deleted and is_default_address'],
     ['web', 'web', 'events', ref('stg_web__events'), 'record_key', 'occurred_at',
-        'first_name last_name email phone birth_date gender address_line city postal_code country_code',
+        'first_name last_name email phone birth_date gender address_line city postal_code country_code language:locale',
         "event_type = 'identify'"],
     ['consent', 'consent', 'consent_events', ref('stg_consent__consent_events'), 'record_key',
         'captured_at', 'email phone', 'true'],
@@ -33,12 +34,14 @@
     ['zendesk', 'zendesk', 'user', ref('stg_zendesk__users'), 'record_key',
         'coalesce(updated_at, created_at)', 'email phone',
         "not is_deleted and user_role = 'end-user'"],
-    ['line', 'line', 'followers', ref('stg_line__followers'), 'record_key', 'updated_at', 'email',
-        'email is not null'],
+    ['line', 'line', 'followers', ref('stg_line__followers'), 'record_key', 'updated_at',
+        'email language', 'email is not null or language is not null'],
     ['social', 'social', 'interactions', ref('stg_social__interactions'), 'record_key',
         'occurred_at', 'email', 'email is not null'],
     ['survey', 'survey', 'answers', ref('stg_survey__answers'), 'record_key', 'answered_at',
         'email', 'email is not null'],
+    ['survey', 'survey', 'answers', ref('stg_survey__answers'), 'record_key', 'answered_at',
+        'preferences:answer_value', "question_type in ('preference', 'interest')"],
     ['loyalty', 'loyalty', 'members', ref('stg_loyalty__members'), 'record_key',
         'coalesce(updated_at, joined_at)',
         'first_name last_name email phone birth_date country_code', 'not is_deleted'],
@@ -52,9 +55,13 @@ select
     '{{ source_name }}' as source,
     '{{ table_name }}' as table_name,
     cast({{ key }} as {{ dbt.type_string() }}) as record_key,
+    {% set columns = {} %}
+    {% for each in given.split() %}
+    {% do columns.update({each.split(':')[0]: each.split(':')[-1]}) %}
+    {% endfor %}
     {% for field in fields %}
     cast(
-        {{ field if field in given.split() else 'null' }}
+        {{ columns.get(field, 'null') }}
         as {{ 'date' if field == 'birth_date' else dbt.type_string() }}
     ) as {{ field }},
     {% endfor %}

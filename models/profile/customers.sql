@@ -1,11 +1,4 @@
-{%- set groups = {
-    'email': ['email'],
-    'phone': ['phone'],
-    'name': ['first_name', 'last_name'],
-    'birth_date': ['birth_date'],
-    'gender': ['gender'],
-    'address': ['address_line', 'city', 'region', 'postal_code', 'country_code'],
-} -%}
+{%- set groups = attribute_groups() -%}
 with
 
 customer_identifiers as (
@@ -14,9 +7,9 @@ customer_identifiers as (
 
 ),
 
-surviving_groups as (
+surviving_values as (
 
-    select * from {{ ref('int_profile__surviving_groups') }}
+    select * from {{ ref('int_profile__surviving_values') }}
 
 ),
 
@@ -49,7 +42,11 @@ golden as (
         {{ group }}_group.{{ field }},
         {% endfor %}
         {{ group }}_group.record_source as {{ group }}_source,
-        {{ group }}_group.updated_at as {{ group }}_updated_at,
+        {{ group }}_group.record_key as {{ group }}_record_key,
+        {{ group }}_group.priority as {{ group }}_priority,
+        {{ group }}_group.last_said_at as {{ group }}_updated_at,
+        cast({{ group }}_group.field_count as double) / {{ fields | length }}
+            as {{ group }}_completeness,
         {% endfor %}
         seen.first_seen_at,
         seen.last_seen_at,
@@ -58,18 +55,25 @@ golden as (
     from seen
 
     {% for group in groups %}
-    left join surviving_groups as {{ group }}_group
+    left join surviving_values as {{ group }}_group
         on seen.customer_id = {{ group }}_group.customer_id
         and {{ group }}_group.attribute_group = '{{ group }}'
     {% endfor %}
 
 ),
 
+-- The language that the person set; spelled as their country does where it is the same.
 customers as (
 
     select
         golden.*,
-        country_languages.language_code
+        case
+            when
+                golden.language is null
+                or substr(country_languages.language_code, 1, 2) = golden.language
+                then country_languages.language_code
+            else golden.language
+        end as language_code
 
     from golden
 

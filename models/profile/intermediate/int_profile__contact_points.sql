@@ -12,8 +12,8 @@ contact_points as (
         customer_id,
         'email' as contact_point_type,
         contact_email as contact_point,
-        min(updated_at) as first_seen_at,
-        max(updated_at) as last_seen_at
+        min(first_said_at) as first_seen_at,
+        max(last_said_at) as last_seen_at
 
     from contact_records
 
@@ -27,8 +27,8 @@ contact_points as (
         customer_id,
         'phone' as contact_point_type,
         contact_phone as contact_point,
-        min(updated_at) as first_seen_at,
-        max(updated_at) as last_seen_at
+        min(first_said_at) as first_seen_at,
+        max(last_said_at) as last_seen_at
 
     from contact_records
 

@@ -1,3 +1,4 @@
+{%- set fields = attribute_fields() -%}
 with
 
 records as (
@@ -25,47 +26,63 @@ junk as (
 
 ),
 
+spelled as (
+
+    select
+        record_source,
+        source,
+        table_name,
+        record_key,
+        updated_at,
+        {% for field in fields if field not in ('language', 'preferences') %}
+        {{ field }},
+        {% endfor %}
+        {{ lower_case("substr(language, 1, 2)") }} as language,
+        {{ lower_case(trimmed('preferences')) }} as preferences
+
+    from records
+
+),
+
 records_of_customers as (
 
     select
         record_customers.customer_id,
-        records.record_source,
-        records.updated_at,
-        records.first_name,
-        records.last_name,
-        case when junk_emails.identifier_value is null then records.email end as email,
-        case when junk_phones.identifier_value is null then records.phone end as phone,
+        spelled.record_source,
+        spelled.source,
+        spelled.table_name,
+        {% for field in fields %}
+        spelled.{{ field }},
+        {% endfor %}
+        junk_emails.identifier_value is not null as is_junk_email,
+        junk_phones.identifier_value is not null as is_junk_phone,
         case
-            when coalesce(junk_emails.blocks_sending, false) = false then records.email
+            when coalesce(junk_emails.blocks_sending, false) = false then spelled.email
         end as contact_email,
         case
-            when coalesce(junk_phones.blocks_sending, false) = false then records.phone
+            when coalesce(junk_phones.blocks_sending, false) = false then spelled.phone
         end as contact_phone,
-        records.birth_date,
-        records.gender,
-        records.address_line,
-        records.city,
-        records.region,
-        records.postal_code,
-        records.country_code,
-        min(records.record_key) as record_key
+        min(spelled.updated_at) as first_said_at,
+        max(spelled.updated_at) as last_said_at,
+        count(*) as record_count,
+        substr(max({{ timed_key('spelled.updated_at', 'spelled.record_key') }}), 20) as record_key
 
-    from records
+    from spelled
 
     inner join record_customers
-        on records.source = record_customers.source
-        and records.table_name = record_customers.table_name
-        and records.record_key = record_customers.record_key
+        on spelled.source = record_customers.source
+        and spelled.table_name = record_customers.table_name
+        and spelled.record_key = record_customers.record_key
 
     left join junk as junk_emails
         on junk_emails.identifier_type = 'email'
-        and records.email = junk_emails.identifier_value
+        and spelled.email = junk_emails.identifier_value
 
     left join junk as junk_phones
         on junk_phones.identifier_type = 'phone'
-        and records.phone = junk_phones.identifier_value
+        and spelled.phone = junk_phones.identifier_value
 
-    group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+    group by {% for place in range(1, 9 + fields | length) %}{{ place }}{{ ', ' if not loop.last }}{% endfor %}
 
 )
 
