@@ -1,5 +1,5 @@
 {# Every current member of an audience with the one contact point that may be used for a
-   channel and purpose: the permitted one seen last; none and a reason where there is none.
+   channel and purpose: the preferred one if it is permitted, else the permitted one seen last; none and a reason where there is none.
    The only way an activation model gets a contact point. #}
 {% macro permitted_members(audience, channel, purpose) -%}
 select
@@ -21,7 +21,11 @@ left join (
         contact_permissions.*,
         row_number() over (
             partition by customer_id
-            order by is_permitted desc, last_seen_at desc nulls last, contact_point asc
+            order by
+                is_permitted desc,
+                is_preferred desc,
+                last_seen_at desc nulls last,
+                contact_point asc
         ) as permission_rank
     from {{ ref('contact_permissions') }} as contact_permissions
     where channel = '{{ channel }}' and purpose = '{{ purpose }}'

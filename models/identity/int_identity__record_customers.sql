@@ -30,7 +30,8 @@ record_customers as (
         ranked.source,
         ranked.table_name,
         ranked.record_key,
-        component_ids.customer_id
+        component_ids.customer_id,
+        ranked.node_key
 
     from ranked
 

@@ -2,7 +2,7 @@ with
 
 contact_points as (
 
-    select * from {{ ref('int_profile__contact_points') }}
+    select * from {{ ref('contact_points') }}
 
 ),
 
@@ -36,9 +36,14 @@ reasons as (
         consent_purposes.channel,
         consent_purposes.purpose,
         customer_consents.captured_at,
+        contact_points.is_preferred,
         contact_points.last_seen_at,
         case
             when oversized_clusters.customer_id is not null then 'oversized_cluster'
+            when contact_points.reachability = 'invalid' then 'invalid'
+            -- An advertising network only compares the address.
+            when not contact_points.is_reachable and consent_purposes.channel <> 'ads'
+                then contact_points.reachability
             when customer_consents.status = 'unsubscribed' then 'unsubscribed'
             when customer_consents.status = 'did_not_subscribe' then 'did_not_subscribe'
             when
@@ -53,6 +58,8 @@ reasons as (
                     or customer_consents.expires_at > {{ as_of_timestamp() }}
                 )
                 then 'subscribed'
+            when customer_consents.is_unconfirmed and consent_purposes.needs_opt_in
+                then 'not_confirmed'
             when consent_purposes.needs_opt_in then 'no_consent'
             else 'no_opt_in_needed'
         end as reason
@@ -85,6 +92,7 @@ contact_permissions as (
         reason in ('subscribed', 'no_opt_in_needed') as is_permitted,
         reason,
         captured_at,
+        is_preferred,
         last_seen_at
 
     from reasons
