@@ -217,6 +217,7 @@ def consent(number: str, email: str, status: str, at: str) -> dict[str, str]:
         "jurisdiction": "GDPR",
         "basis": "consent",
         "captured_at": at,
+        "confirmed_at": at if status == "subscribed" else "",
         "source": "preference_centre",
     }
 

@@ -1,0 +1,217 @@
+"""The golden record and consent over days: what was known when, through merges and answers."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from support import AS_OF, Dbt, account, consent, make_home, put, query
+
+from orchestration.home import Home
+
+SELECT = (
+    "+customer_history", "+customer_attributes", "+customer_consent_history",
+    "+contact_permissions", "+identity_redirects", "+suppression_list",
+)  # fmt: skip
+DAYS = [AS_OF + timedelta(days=number) for number in range(5)]
+ANNA, GUEST = "anna@example.com", "mona@example.com"
+
+
+def order(number: str, **given: str) -> dict[str, str]:
+    return {
+        "id": number,
+        "customer_id": "",
+        "email": "",
+        "billing_address_country_code": "GB",
+        "currency": "GBP",
+        "total_price": "10",
+        "created_at": "2026-10-01 10:00:00",
+        "updated_at": "2026-10-01 10:00:00",
+        **given,
+    }
+
+
+def klaviyo_event(number: str, kind: str, at: str, **given: str) -> dict[str, str]:
+    return {
+        "id": number,
+        "person_id": "k1",
+        "type": kind,
+        "datetime": at,
+        "_fivetran_synced": at,
+        **given,
+    }
+
+
+def customer_of(home: Home, email: str, on: date) -> str:
+    """Whose address it was on a day, from the map alone."""
+    rows = query(
+        home.warehouse,
+        "select customer_id from identity.identity_map where identifier_value = ? "
+        "and opened_as_of <= ? and (closed_as_of is null or closed_as_of > ?)",
+        [email, on, on],
+    )
+    assert len(rows) == 1
+    return str(rows[0][0])
+
+
+def known(home: Home, customer: str, group: str, on: date) -> list[str]:
+    """What the golden record said of a customer on a day."""
+    rows = query(
+        home.warehouse,
+        "select attribute_value from profile.customer_history where customer_id = ? "
+        "and attribute_group = ? and valid_from <= ? and (valid_to is null or valid_to > ?)",
+        [customer, group, on, on],
+    )
+    return [row[0] for row in rows]
+
+
+def histories(home: Home) -> list[list[tuple[Any, ...]]]:
+    return [
+        query(home.warehouse, f"select * from profile.{table} order by all")
+        for table in ("customer_history", "consent_history", "customer_consent_history")
+    ]
+
+
+def permissions(home: Home, email: str) -> dict[tuple[str, str], str]:
+    rows = query(
+        home.warehouse,
+        "select channel, purpose, reason from profile.contact_permissions where contact_point = ?",
+        [email],
+    )
+    return {(channel, purpose): reason for channel, purpose, reason in rows}
+
+
+def assert_golden_history_ends_in_the_golden_record(dbt: Dbt, home: Home, on: date) -> None:
+    dbt.invoke(home, on, ["test", "--select", "golden_history_ends_in_the_golden_record"])
+
+
+@pytest.fixture(scope="module")
+def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[dict[Any, str]]]:
+    """Five days: an account and a guest, a new name and a no, a merge, a yes, the merge undone."""
+    home = make_home(tmp_path_factory.mktemp("story"))
+    told: list[dict[Any, str]] = []
+
+    def day(number: int, *options: str) -> None:
+        dbt.build(home, SELECT, *options, as_of=DAYS[number])
+        assert_golden_history_ends_in_the_golden_record(dbt, home, DAYS[number])
+        told.append(permissions(home, ANNA))
+
+    at = "2026-10-01 10:00:00"
+    put(
+        home,
+        "shopify/customer",
+        "0.csv",
+        [account("1", at, email=ANNA, first_name="Anna", last_name="Tran")],
+    )
+    guest = order("o1", email=GUEST, billing_address_first_name="Ann")
+    put(home, "shopify/order", "0.csv", [guest])
+    put(home, "consent/consent_events", "0.csv", [consent("1", ANNA, "subscribed", at)])
+    put(
+        home,
+        "klaviyo/person",
+        "0.csv",
+        [{"id": "k1", "email": ANNA.upper(), "created": at, "updated": at, "_fivetran_synced": at}],
+    )
+    day(0)
+    later = "2026-11-02 08:00:00"
+    put(
+        home,
+        "shopify/customer",
+        "1.csv",
+        [
+            account("1", later, email=ANNA, first_name="Anna", last_name="Lindt")
+            | {"created_at": at}
+        ],
+    )
+    put(
+        home,
+        "klaviyo/event",
+        "1.csv",
+        [
+            klaviyo_event("e1", "Unsubscribed", later),
+            klaviyo_event("e2", "Bounced Email", later, property_bounce_type="Soft"),
+        ],
+    )
+    day(1)
+    link = order("o2", customer_id="1", email=GUEST, updated_at="2026-11-03 08:00:00")
+    put(home, "shopify/order", "2.csv", [link])
+    day(2)
+    put(
+        home,
+        "consent/consent_events",
+        "3.csv",
+        [
+            consent("2", ANNA, "subscribed", "2026-11-04 08:00:00"),
+            # Of tomorrow: it waits for its day.
+            consent("3", ANNA, "unsubscribed", "2026-11-06 08:00:00"),
+        ],
+    )
+    day(3)
+    # The same file again, corrected: the order was by the account's own address.
+    put(home, "shopify/order", "2.csv", [{**link, "email": ANNA}])
+    put(
+        home,
+        "klaviyo/event",
+        "4.csv",
+        [klaviyo_event("e3", "Bounced Email", "2026-11-05 08:00:00", property_bounce_type="Hard")],
+    )
+    day(4)
+    return home, told
+
+
+def names(home: Home, email: str) -> Sequence[list[str]]:
+    return [known(home, customer_of(home, email, on), "name", on) for on in DAYS]
+
+
+def test_a_name_is_what_had_landed_by_the_day(story: tuple[Home, list[dict[Any, str]]]) -> None:
+    home, _ = story
+    told = names(home, ANNA)
+    assert told == [["Anna, Tran"], *[["Anna, Lindt"]] * 4]
+
+
+def test_a_guest_is_the_account_from_the_merge_until_it_is_undone(
+    story: tuple[Home, list[dict[Any, str]]],
+) -> None:
+    home, _ = story
+    one = [customer_of(home, ANNA, on) == customer_of(home, GUEST, on) for on in DAYS]
+    assert one == [False, False, True, True, False]
+    assert names(home, GUEST) == [["Ann"], ["Ann"], ["Anna, Lindt"], ["Anna, Lindt"], ["Ann"]]
+    emails = [known(home, customer_of(home, GUEST, on), "email", on) for on in DAYS]
+    assert emails[0] == emails[1] == emails[4] == [GUEST]
+
+
+def test_a_no_in_a_tool_wins_until_a_newer_yes_and_a_hard_bounce_over_both(
+    story: tuple[Home, list[dict[Any, str]]],
+) -> None:
+    _, told = story
+    key = ("email", "marketing")
+    reasons = [each[key] for each in told]
+    assert reasons == ["subscribed", "unsubscribed", "unsubscribed", "subscribed", "bounced"]
+    assert [each[("email", "service")] for each in told][-2:] == ["no_opt_in_needed", "bounced"]
+
+
+def test_consents_of_a_day_are_told_from_their_history(
+    story: tuple[Home, list[dict[Any, str]]],
+) -> None:
+    home, _ = story
+    rows = query(
+        home.warehouse,
+        "select status, source, valid_from, valid_to from profile.consent_history "
+        "where contact_point = ? and channel = 'email' and purpose = 'marketing' order by 3",
+        [ANNA],
+    )
+    assert rows == [
+        ("subscribed", "preference_centre", DAYS[0], DAYS[1]),
+        ("unsubscribed", "klaviyo", DAYS[1], DAYS[3]),
+        ("subscribed", "preference_centre", DAYS[3], None),
+    ]
+
+
+def test_a_full_refresh_tells_the_same_history(
+    dbt: Dbt, story: tuple[Home, list[dict[Any, str]]]
+) -> None:
+    home, _ = story
+    before = histories(home)
+    assert all(before)
+    dbt.build(home, SELECT, "--full-refresh", as_of=DAYS[-1])
+    assert histories(home) == before
