@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -223,48 +224,88 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
         out.print(f"refused  {refused.text}", markup=False)
 
 
+unmasking = click.option(
+    "--unmask", metavar="REASON", help="Show personal values; who, when and why is logged."
+)
+MASKED = "Personal values are masked; --unmask REASON shows them and is logged."
+
+
 @main.command()
 @click.argument("identifier")
-@click.option("--unmask", is_flag=True, help="Show personal values.")
+@unmasking
 @as_json
-def profile(identifier: str, unmask: bool, json_: bool) -> None:
-    """One customer's card, by e-mail, phone, number, cookie or customer_id."""
+def profile(identifier: str, unmask: str | None, json_: bool) -> None:
+    """One customer's 360 card, by e-mail, phone, number, cookie or customer_id.
+
+    What is known and who says so, how to reach the person and whether one may, orders, audiences
+    and the timeline. Old customer_ids are followed.
+    """
+    from orchestration.access_log import log_unmasking
     from orchestration.lookup import read_profile
 
-    card = read_profile(this_home(), identifier, unmask)
+    home = this_home()
+    card = read_profile(home, identifier, unmask is not None)
+    if unmask is not None:
+        log_unmasking(home, "profile", unmask, card["customer_id"])
     if json_:
         show_json(card)
         return
+    _show_profile(card)
+    if unmask is None:
+        say(MASKED)
+
+
+WORDS = {
+    "known", "said_by", "won_by", "type", "why", "reason", "said_in", "identifier_type",
+    "audience", "exit_reason", "reachability",
+}  # fmt: skip
+
+
+def _in_words(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as a narrow terminal shows them best: days for times, names that break at blanks."""
+
+    def told(name: str, value: Any) -> Any:
+        if hasattr(value, "hour"):
+            return _day(value)
+        return value.replace("_", " ") if name in WORDS and isinstance(value, str) else value
+
+    return [{name: told(name, value) for name, value in row.items()} for row in rows]
+
+
+def _show_profile(card: dict[str, Any]) -> None:
     golden, metrics = card["golden_record"], card["metrics"]
+    name = " ".join(filter(None, (golden["first_name"], golden["last_name"])))
     out.print(f"[bold]Customer {card['customer_id']}[/bold]")
     _pairs(
         {
-            "Name": " ".join(filter(None, (golden["first_name"], golden["last_name"]))),
-            "E-mail": golden["email"],
-            "Phone": golden["phone"],
-            "Country": golden["country_code"],
-            "Seen": f"{_day(golden['first_seen_at'])} to {_day(golden['last_seen_at'])}",
+            "Name": name,
             "Stage": metrics["journey_stage"],
             "RFM": " ".join(filter(None, (metrics["rfm_score"], metrics["rfm_segment"]))),
             "Orders": f"{metrics['order_count']}, worth {metrics['order_revenue_amount']:,.2f}",
+            "Seen": f"{_day(golden['first_seen_at'])} to {_day(golden['last_seen_at'])}",
+            "Household": card["household_size"] and f"{card['household_size']} customers",
         }
     )
-    _rows("Identifiers", card["identifiers"])
-    _rows("May be contacted", card["permissions"])
-    _rows("Audiences", card["audiences"])
+    attributes = [
+        {name: value for name, value in row.items() if name != "since"}
+        for row in card["attributes"]
+    ]
+    _rows("Golden record: what is known and who says so", _in_words(attributes))
+    _rows("Contact points", _in_words(card["contact_points"]))
+    _rows("May be contacted", _in_words(card["permissions"]))
+    _rows("Identifiers", _in_words(card["identifiers"]))
+    _rows("Audiences", _in_words(card["audiences"]))
     _rows("Latest orders", card["orders"])
     _rows("Channels", card["channels"])
     _rows("Timeline, the latest first", card["timeline"])
-    if not unmask:
-        say("Personal values are masked; --unmask shows them.")
 
 
 @main.command()
 @click.argument("one")
 @click.argument("other", required=False)
-@click.option("--unmask", is_flag=True, help="Show personal values.")
+@unmasking
 @as_json
-def explain(one: str, other: str | None, unmask: bool, json_: bool) -> None:
+def explain(one: str, other: str | None, unmask: str | None, json_: bool) -> None:
     """Why two identifiers are one customer, or what keeps them apart; of one, its card.
 
     \b
@@ -272,17 +313,23 @@ def explain(one: str, other: str | None, unmask: bool, json_: bool) -> None:
                          or the rule, cap, block or override that stopped it
     cdp explain A        one customer's identity: identifiers, sources, weakest link, bridges
     """
+    from orchestration.access_log import log_unmasking
     from orchestration.lookup import explain as explain_link
     from orchestration.lookup import read_identity
 
+    home, shown = this_home(), unmask is not None
     if other is None:
-        card = read_identity(this_home(), one, unmask)
+        card = read_identity(home, one, shown)
+        if unmask is not None:
+            log_unmasking(home, "explain", unmask, card["customer_id"])
         if json_:
             show_json(card)
         else:
-            _show_identity(card, unmask)
+            _show_identity(card, shown)
         return
-    found = explain_link(this_home(), one, other, unmask)
+    found = explain_link(home, one, other, shown)
+    if unmask is not None:
+        log_unmasking(home, "explain", unmask)
     if json_:
         show_json(found)
         return
@@ -330,7 +377,7 @@ def _show_identity(card: dict[str, Any], unmask: bool) -> None:
     _rows("Household", card["household"])
     _rows("History", card["history"])
     if not unmask:
-        say("Personal values are masked; --unmask shows them.")
+        say(MASKED)
 
 
 @main.group()
@@ -358,17 +405,21 @@ def match_train(seed: int | None, wait_seconds: float) -> None:
 
 @match.command("review")
 @click.option("--limit", default=20, show_default=True, help="Pairs to show.")
-@click.option("--unmask", is_flag=True, help="Show personal values.")
+@unmasking
 @as_json
-def match_review(limit: int, unmask: bool, json_: bool) -> None:
+def match_review(limit: int, unmask: str | None, json_: bool) -> None:
     """Candidate pairs and what became of them, the least certain of those admitted first.
 
     To decide on one, put its identifiers into seeds/identity_overrides.csv: must_link accepts,
     cannot_link refuses.
     """
+    from orchestration.access_log import log_unmasking
     from orchestration.lookup import match_candidates
 
-    rows = match_candidates(this_home(), limit, unmask)
+    home = this_home()
+    if unmask is not None:
+        log_unmasking(home, "match review", unmask)
+    rows = match_candidates(home, limit, unmask is not None)
     if json_:
         show_json(rows)
     elif rows:
@@ -631,30 +682,62 @@ def _show_backup(told: str, made: Any, json_: bool) -> None:
 
 @main.command()
 @click.option("--identity", "of_identity", is_flag=True, help="Customers, by the rules as edited.")
+@click.option("--profile", "of_profile", is_flag=True, help="Golden record, by rules as edited.")
 @click.option("--limit", default=20, show_default=True, help="Rows of each list.")
-@click.option("--unmask", is_flag=True, help="Show personal values.")
+@unmasking
 @wait
 @as_json
-def plan(of_identity: bool, limit: int, unmask: bool, wait_seconds: float, json_: bool) -> None:
+def plan(
+    of_identity: bool,
+    of_profile: bool,
+    limit: int,
+    unmask: str | None,
+    wait_seconds: float,
+    json_: bool,
+) -> None:
     """What the next build would change, before it does; nothing live is written.
 
     --identity: edit seeds (identifier_types, blocked_identifiers …), models or variables, see
     here which customers would merge, split and move, then run or take the edit back. It builds
-    identity in a copy of the warehouse, which is removed. `cdp sync plan` tells what would be sent.
+    identity in a copy of the warehouse, which is removed.
+
+    --profile: the same for the golden record (survivorship_rules, survivorship_strategies,
+    blocked_attribute_values): which fields would change, by whom they would be said.
+
+    `cdp sync plan` tells what would be sent.
     """
-    if not of_identity:
+    from orchestration.access_log import log_unmasking
+    from orchestration.preview import preview_identity, preview_profile
+
+    if of_identity and of_profile:
+        raise click.UsageError("Give --identity or --profile; each builds a copy of its own.")
+    if not (of_identity or of_profile):
         out.print("cdp plan --identity   who would merge, split or move by the rules as edited")
+        out.print("cdp plan --profile    which fields of the golden record would change")
         out.print("cdp sync plan         what the syncs would send")
         return
-    from orchestration.preview import preview_identity
-
     home = this_home()
-    found = preview_identity(home, demo_date(home), say, limit, unmask, wait_seconds)
+    preview = preview_identity if of_identity else preview_profile
+    if unmask is not None:
+        log_unmasking(home, "plan", unmask)
+    found = preview(home, demo_date(home), say, limit, unmask is not None, wait_seconds)
     if json_:
         show_json(found.as_dict())
         return
-    counts = found.counts
     out.print(f"A build as of {found.as_of_date}, after build {found.last_build.number}")
+    if of_identity:
+        _show_identity_plan(found.counts)
+    else:
+        _show_profile_plan(found.counts)
+    for name, rows in found.samples.items():
+        _rows(name.capitalize(), rows)
+    for note in found.notes:
+        say(note)
+    if unmask is None and any(found.samples.values()):
+        say(MASKED)
+
+
+def _show_identity_plan(counts: dict[str, int | float]) -> None:
     for name, title in (("customers", "Customers"), ("largest", "Identifiers of the largest")):
         out.print(f"  {title:<27} {counts[f'{name}_before']:,} -> {counts[f'{name}_after']:,}")
     for name, title in PLANNED.items():
@@ -663,12 +746,16 @@ def plan(of_identity: bool, limit: int, unmask: bool, wait_seconds: float, json_
         f"  {'Records renumbered':<27} {counts['records_renumbered']:,} of "
         f"{counts['records_compared']:,} ({_share(counts['renumbered_share'])})"
     )
-    for name, rows in found.samples.items():
-        _rows(name.capitalize(), rows)
-    for note in found.notes:
-        say(note)
-    if not unmask and any(found.samples.values()):
-        say("Personal values are masked; --unmask shows them.")
+
+
+def _show_profile_plan(counts: dict[str, int | float]) -> None:
+    out.print(
+        f"  {'Customers that change':<27} {counts['customers_changed']:,} of "
+        f"{counts['customers']:,}"
+    )
+    for name, changed in counts.items():
+        if name not in ("customers", "customers_changed"):
+            out.print(f"  {name.replace('_', ' ').capitalize():<27} {changed:,}")
 
 
 PLANNED = {
@@ -815,12 +902,17 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> None:
         return
     table = _table(*(name.replace("_", " ") for name in rows[0]))
     for row in rows:
-        table.add_row(*("—" if value is None else _cell(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
+    for column, name in zip(table.columns, rows[0], strict=True):
+        # A day that is broken in two is hard to read.
+        column.no_wrap = all(re.fullmatch(r"—|\d{4}-\d\d-\d\d", _cell(row[name])) for row in rows)
     out.print(f"\n[bold]{title}[/bold]")
     out.print(table)
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "—"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

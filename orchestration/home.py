@@ -64,6 +64,10 @@ class Home:
         return self.state / "activation.sqlite"
 
     @property
+    def unmaskings(self) -> Path:
+        return self.state / "unmasked.jsonl"
+
+    @property
     def secrets_file(self) -> Path:
         return self.state / "secrets.env"
 

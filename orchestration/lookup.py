@@ -90,19 +90,24 @@ HIDDEN = {
     "contact_point",
     "identifier_value",
     "other_identifier_value",
+    "attribute_value",
+    "value",
+    "preferences",
 }
 
 
 def _hide(rows: list[dict[str, Any]], unmask: bool) -> list[dict[str, Any]]:
     if unmask:
         return rows
-    return [
-        {
-            name: (masked(str(value)) if name in HIDDEN and value is not None else value)
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+    return [{name: _hidden(name, value) for name, value in row.items()} for row in rows]
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name.endswith("record_key"):
+        return _key_end(str(value))
+    return masked(str(value)) if name in HIDDEN else value
 
 
 def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str, Any]:
@@ -113,17 +118,31 @@ def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str,
         def rows(query: str) -> list[dict[str, Any]]:
             return _hide(_dicts(connection, query, [customer_id]), unmask)
 
+        household = rows("select household_size from identity.households where customer_id = ?")
         return {
             "customer_id": customer_id,
             "golden_record": rows("select * from profile.customers where customer_id = ?")[0],
             "metrics": rows("select * from metrics.customer_metrics where customer_id = ?")[0],
+            "household_size": household[0]["household_size"] if household else None,
+            "attributes": rows(_ATTRIBUTES),
+            "contact_points": rows(
+                "select contact_point_type as type, contact_point, reachability, is_preferred, "
+                "preference_reason as why, last_seen_at "
+                "from profile.contact_points where customer_id = ? "
+                "order by 1, is_preferred desc, last_seen_at desc, 2"
+            ),
+            "permissions": rows(
+                "select channel, purpose, contact_point, permissions.is_permitted as permitted, "
+                "permissions.reason, consents.source as said_in, consents.captured_at as said_at, "
+                "consents.expires_at as until "
+                "from profile.contact_permissions as permissions "
+                "left join profile.customer_consents as consents "
+                "using (customer_id, contact_point_type, contact_point, channel, purpose) "
+                "where customer_id = ? order by 1, 2, 3"
+            ),
             "identifiers": rows(
                 "select identifier_type, identifier_value, first_seen_at, last_seen_at "
                 "from profile.customer_identifiers where customer_id = ? order by tier, 1, 2"
-            ),
-            "permissions": rows(
-                "select contact_point_type, contact_point, channel, purpose, is_permitted, reason "
-                "from profile.contact_permissions where customer_id = ? order by 1, 2, 3, 4"
             ),
             "audiences": rows(
                 "select audience, entered_at, exited_at, exit_reason "
@@ -144,6 +163,23 @@ def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str,
                 "where customer_id = ? order by occurred_at desc, interaction_id limit 20"
             ),
         }
+
+
+# What won, with how many other values lost to it.
+_ATTRIBUTES = """
+select attribute_group as known, attribute_value as value, record_source as said_by, record_key,
+    first_said_at as since, last_said_at as last_said, outcome_reason as won_by, others
+from (
+    select *, count(*) filter (where outcome in ('lost', 'blocked'))
+        over (partition by attribute_group) as others
+    from profile.customer_attributes where customer_id = ?
+)
+where outcome in ('won', 'kept')
+order by list_position(
+    ['name', 'email', 'phone', 'address', 'birth_date', 'gender', 'language', 'preferences'],
+    attribute_group
+), survival_rank
+"""
 
 
 def explain(home: Home, one: str, other: str, unmask: bool = False) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""`cdp plan --identity`: what changed rules would do to customers, before they do it.
+"""`cdp plan --identity` and `--profile`: what changed rules would do, before they do it.
 
-Identity is built from the working tree's seeds, models and variables, on the raw rows that there
-are and from the mapping that there is, in a scratch copy: on DuckDB a copy of the file, on Spark
-schemas of a prefix of their own. What is compared is then this build's state with the live one.
-Nothing of the live home is written to but its lock and the scratch folder.
+Identity, or the golden record, is built from the working tree's seeds, models and variables, on
+the raw rows that there are and from the mapping that there is, in a scratch copy: on DuckDB a
+copy of the file, on Spark schemas of a prefix of their own. What is compared is then this build's
+state with the live one. Nothing of the live home is written to but its lock and the scratch
+folder.
 """
 
 import os
@@ -40,36 +41,37 @@ from orchestration.warehouse.history import (
     newest_build,
 )
 
-COMMAND = "plan --identity"
-MODELS = (
-    *("--select", "+path:models/identity"),
-    *("--exclude-resource-type", "test", "unit_test"),
-)
+MODELS_ONLY = ("--exclude-resource-type", "test", "unit_test")
 # Identifiers by which a customer in a sample is recognised.
 NAMES = 3
 # The copy, and what the build adds to it before it frees what it replaces.
 ROOM = 1.5
 PREFIX = "preview_"
 PREVIEWED = ("merge", "split", "restore", "move", "retire", "create", "reanchor")
-# What is compared: of each the rows that are so now.
-STATE = {
-    "registry": "select customer_id from {} where status = 'active'",
-    "map": "select identifier_type, identifier_value, customer_id from {} where valid_to is null",
-    "quarantine": (
-        "select distinct reason, identifier_type, identifier_value from {} "
-        "where released_at is null"
-    ),
-    "components": "select max(component_size) as largest from {}",
-    "records": "select source, table_name, record_key, customer_id from {}",
-}
-TABLES = {
-    "registry": "identity_registry",
-    "map": "identity_map",
-    "quarantine": "identity_quarantine",
-    "components": "identity_components",
-    "records": "record_customers",
-}
 BEFORE, AFTER = "before", "after"
+
+Counts = dict[str, int | float]
+Samples = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is previewed: the models to build, and of which tables which rows are compared.
+
+    A copied file holds what the models read, so `select` is enough; beside a cluster's live
+    schemas there is nothing, so all that they need is built.
+    """
+
+    option: str
+    title: str
+    select: tuple[str, ...]
+    state: dict[str, tuple[str, str, str]]
+    compare: Callable[[Path, int, bool], tuple[Counts, Samples]]
+
+    @property
+    def command(self) -> str:
+        return f"plan {self.option}"
+
 
 Progress = Callable[[str], None]
 
@@ -81,8 +83,8 @@ class Preview:
     as_of_date: date
     last_build: NewestBuild
     notes: list[str]
-    counts: dict[str, int | float]
-    samples: dict[str, list[dict[str, Any]]]
+    counts: Counts
+    samples: Samples
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -103,6 +105,30 @@ def preview_identity(
     wait_seconds: float = 0,
 ) -> Preview:
     """Build identity in a scratch copy of the home and tell what differs."""
+    return _preview(IDENTITY, home, as_of, progress, limit, unmask, wait_seconds)
+
+
+def preview_profile(
+    home: Home,
+    as_of: date,
+    progress: Progress = lambda line: None,
+    limit: int = 20,
+    unmask: bool = False,
+    wait_seconds: float = 0,
+) -> Preview:
+    """Build the golden record in a scratch copy of the home and tell which fields differ."""
+    return _preview(PROFILE, home, as_of, progress, limit, unmask, wait_seconds)
+
+
+def _preview(
+    part: Part,
+    home: Home,
+    as_of: date,
+    progress: Progress,
+    limit: int,
+    unmask: bool,
+    wait_seconds: float,
+) -> Preview:
     engine = engine_of(home, settle=False)
     if not home.state.exists() or (engine == "duckdb" and not home.warehouse.exists()):
         raise _no_build()
@@ -110,13 +136,13 @@ def preview_identity(
     scratch = Home(root / "home")
     make = _on_duckdb if engine == "duckdb" else _on_spark
     # A lock of its own: builds go on meanwhile, another preview would be in the way.
-    with hold_lock(Home(root), COMMAND, wait_seconds, progress):
+    with hold_lock(Home(root), part.command, wait_seconds, progress):
         _remove(scratch.root)
         try:
             scratch.root.mkdir(mode=0o700)
-            build = make(home, scratch, as_of, progress, wait_seconds)
+            build = make(part, home, scratch, as_of, progress, wait_seconds)
             progress("comparing")
-            counts, samples = _compare(scratch.root, limit, unmask)
+            counts, samples = part.compare(scratch.root, limit, unmask)
         finally:
             _remove(scratch.root)
     return Preview(as_of, build, _notes(home, build, as_of), counts, samples)
@@ -131,9 +157,10 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _checked(home: Home, warehouse: Warehouse, as_of: date) -> NewestBuild:
+def _checked(part: Part, warehouse: Warehouse, as_of: date) -> NewestBuild:
     build = newest_build(warehouse)
-    if build is None or not warehouse.columns("identity", "record_customers"):
+    tables = {(schema, table) for schema, table, _ in part.state.values()}
+    if build is None or not all(warehouse.columns(*table) for table in tables):
         raise _no_build()
     if as_of < build.as_of:
         raise CdpError(
@@ -171,9 +198,9 @@ def _notes(home: Home, build: NewestBuild, as_of: date) -> list[str]:
 
 
 def _on_duckdb(
-    home: Home, scratch: Home, as_of: date, progress: Progress, wait_seconds: float
+    part: Part, home: Home, scratch: Home, as_of: date, progress: Progress, wait_seconds: float
 ) -> NewestBuild:
-    with hold_lock(home, COMMAND, wait_seconds, progress):
+    with hold_lock(home, part.command, wait_seconds, progress):
         _refuse_unfinished(home)
         size = home.warehouse.stat().st_size
         free = shutil.disk_usage(scratch.root).free
@@ -189,27 +216,27 @@ def _on_duckdb(
                 shutil.copyfile(path, scratch.root / path.name)
         _copy_settings(home, scratch)
     with DuckDbWarehouse(scratch.warehouse) as copy:
-        build = _checked(home, copy, as_of)
-        _export(copy, scratch.root / BEFORE)
-    progress("building identity in the copy (dbt)")
+        build = _checked(part, copy, as_of)
+        _export(part, copy, scratch.root / BEFORE)
+    progress(f"building {part.title} in the copy (dbt)")
     with _environment():
-        run_dbt(scratch, as_of, ["build", *MODELS])
+        run_dbt(scratch, as_of, ["build", "--select", *part.select, *MODELS_ONLY])
     with DuckDbWarehouse(scratch.warehouse, read_only=True) as copy:
-        _export(copy, scratch.root / AFTER, build)
+        _export(part, copy, scratch.root / AFTER, build)
     return build
 
 
 def _on_spark(
-    home: Home, scratch: Home, as_of: date, progress: Progress, wait_seconds: float
+    part: Part, home: Home, scratch: Home, as_of: date, progress: Progress, wait_seconds: float
 ) -> NewestBuild:
     """Raw rows are read where they are; history is copied, and all else built beside it."""
     from orchestration.warehouse.spark import SparkWarehouse
 
     live_prefix = schema_prefix()
-    with hold_lock(home, COMMAND, wait_seconds, progress), open_warehouse(home) as live:
+    with hold_lock(home, part.command, wait_seconds, progress), open_warehouse(home) as live:
         _refuse_unfinished(home)
         live.recover()
-        build = _checked(home, live, as_of)
+        build = _checked(part, live, as_of)
         # This installation's alone: another's may be on the same cluster.
         prefix = f"{live_prefix}{PREFIX}{installation_of(live)}_"
         variables = {"raw_schema_prefix": live_prefix}
@@ -220,7 +247,7 @@ def _on_spark(
             with _environment(CDP_SCHEMA_PREFIX=prefix):
                 run_dbt(scratch, as_of, ["parse"], **variables)
             progress("copying the history")
-            _export(live, scratch.root / BEFORE)
+            _export(part, live, scratch.root / BEFORE)
             with SparkWarehouse(*spark_settings(), prefix) as copy:
                 for schema, table in history_tables(scratch.manifest):
                     copy_table(live, copy, schema, table)
@@ -228,11 +255,12 @@ def _on_spark(
             _drop(prefix)
             raise
     try:
-        progress("building identity beside it (dbt)")
+        progress(f"building {part.title} beside it (dbt)")
         with _environment(CDP_SCHEMA_PREFIX=prefix):
-            run_dbt(scratch, as_of, ["build", *MODELS], **variables)
+            select = [f"+{name.removeprefix('+')}" for name in part.select]
+            run_dbt(scratch, as_of, ["build", "--select", *select, *MODELS_ONLY], **variables)
         with SparkWarehouse(*spark_settings(), prefix) as copy:
-            _export(copy, scratch.root / AFTER, build)
+            _export(part, copy, scratch.root / AFTER, build)
     finally:
         _drop(prefix)
     return build
@@ -263,27 +291,26 @@ def _environment(**given: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _export(warehouse: Warehouse, folder: Path, last: NewestBuild | None = None) -> None:
+def _export(
+    part: Part, warehouse: Warehouse, folder: Path, last: NewestBuild | None = None
+) -> None:
     """The state as Parquet; after a build also the events that it told."""
     folder.mkdir()
-    for name, query in STATE.items():
-        place = warehouse.place("identity", TABLES[name])
-        warehouse.export_parquet(query.format(place), folder / f"{name}.parquet")
-    if last is not None:
-        place = warehouse.place("identity", "identity_events")
-        warehouse.export_parquet(
-            "select event_type, customer_id, other_customer_id, node_count, event_sequence "
-            f"from {place} where build_number > {last.number}",
-            folder / "events.parquet",
-        )
+    for name, (schema, table, query) in part.state.items():
+        if table != "identity_events":
+            place = warehouse.place(schema, table)
+            warehouse.export_parquet(query.format(place), folder / f"{name}.parquet")
+        elif last is not None:
+            place = warehouse.place(schema, table)
+            warehouse.export_parquet(query.format(place, last.number), folder / f"{name}.parquet")
 
 
 # The comparison -----------------------------------------------------------------------------
 
 
-def _compare(
-    folder: Path, limit: int, unmask: bool
-) -> tuple[dict[str, int | float], dict[str, list[dict[str, Any]]]]:
+@contextmanager
+def _both_moments(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The exported state as tables `before_<name>` and `after_<name>`."""
     with duckdb.connect() as connection:
         for moment in (BEFORE, AFTER):
             for path in sorted((folder / moment).glob("*.parquet")):
@@ -292,10 +319,15 @@ def _compare(
                     f"create table {moment}_{path.stem} as select * from read_parquet(?)",
                     [str(path)],
                 )
+        yield connection
+
+
+def _compare(folder: Path, limit: int, unmask: bool) -> tuple[Counts, Samples]:
+    with _both_moments(folder) as connection:
         return _counts(connection), _samples(connection, limit, unmask)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int | float]:
+def _counts(connection: duckdb.DuckDBPyConnection) -> Counts:
     def number(query: str) -> int:
         found = connection.execute(query).fetchone()
         return int(found[0] or 0) if found else 0
@@ -351,9 +383,7 @@ _NAMES = """
 """
 
 
-def _samples(
-    connection: duckdb.DuckDBPyConnection, limit: int, unmask: bool
-) -> dict[str, list[dict[str, Any]]]:
+def _samples(connection: duckdb.DuckDBPyConnection, limit: int, unmask: bool) -> Samples:
     for moment in (BEFORE, AFTER):
         names = _NAMES.format(names=NAMES, table=f"{moment}_map")
         connection.execute(f"create view {moment}_names as {names}")
@@ -464,3 +494,138 @@ _CROSSED = """
     order by reason, identifier_type, identifier_value
     limit ?
 """
+
+
+IDENTITY = Part(
+    "--identity",
+    "identity",
+    ("+path:models/identity",),
+    {
+        "registry": (
+            "identity",
+            "identity_registry",
+            "select customer_id from {} where status = 'active'",
+        ),
+        "map": (
+            "identity",
+            "identity_map",
+            "select identifier_type, identifier_value, customer_id from {} where valid_to is null",
+        ),
+        "quarantine": (
+            "identity",
+            "identity_quarantine",
+            "select distinct reason, identifier_type, identifier_value from {} "
+            "where released_at is null",
+        ),
+        "components": (
+            "identity",
+            "identity_components",
+            "select max(component_size) as largest from {}",
+        ),
+        "records": (
+            "identity",
+            "record_customers",
+            "select source, table_name, record_key, customer_id from {}",
+        ),
+        "events": (
+            "identity",
+            "identity_events",
+            "select event_type, customer_id, other_customer_id, node_count, event_sequence "
+            "from {} where build_number > {}",
+        ),
+    },
+    # By its name when it is called: a test looks at what was compared.
+    lambda folder, limit, unmask: _compare(folder, limit, unmask),
+)
+
+
+# The golden record --------------------------------------------------------------------------
+
+
+def _compare_profile(folder: Path, limit: int, unmask: bool) -> tuple[Counts, Samples]:
+    with _both_moments(folder) as connection:
+        connection.execute(_PROFILE_CHANGES)
+        counts: Counts = {
+            "customers": connection.execute(
+                "select count(distinct customer_id) from after_golden"
+            ).fetchall()[0][0],
+            "customers_changed": connection.execute(
+                "select count(distinct customer_id) from changes"
+            ).fetchall()[0][0],
+        }
+        for group, changed in connection.execute(
+            "select attribute_group, count(*) from changes group by 1 order by 2 desc, 1"
+        ).fetchall():
+            counts[group] = changed
+
+        def rows(query: str) -> list[dict[str, Any]]:
+            found = connection.execute(query, [limit])
+            names = [column[0] for column in found.description or []]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+        hidden = ("was", "would_be")
+        return counts, {
+            "by source": rows(_PROFILE_SOURCES),
+            "fields": [
+                {
+                    name: value if unmask or name not in hidden else masked(value)
+                    for name, value in row.items()
+                }
+                for row in rows(_PROFILE_SAMPLE)
+            ],
+        }
+
+
+_PROFILE_CHANGES = """
+create table changes as
+with
+    old as (
+        select customer_id, attribute_group, max(record_source) filter (where outcome = 'won')
+            as source, string_agg(attribute_value, ', ' order by attribute_value) as value
+        from before_golden group by all
+    ),
+    new as (
+        select customer_id, attribute_group, max(record_source) filter (where outcome = 'won')
+            as source, string_agg(attribute_value, ', ' order by attribute_value) as value
+        from after_golden group by all
+    )
+select customer_id, attribute_group, old.value as was, new.value as would_be,
+    old.source as was_said_by, new.source as would_be_said_by
+from old full join new using (customer_id, attribute_group)
+where old.value is distinct from new.value or old.source is distinct from new.source
+"""
+_PROFILE_SOURCES = """
+select attribute_group as "group", was_said_by, would_be_said_by, count(*) as customers,
+    count(*) filter (where was is distinct from would_be) as of_them_another_value
+from changes group by all order by customers desc, 1, 2, 3 limit ?
+"""
+# Some of each group, rather than all of the first.
+_PROFILE_SAMPLE = """
+select customer_id, attribute_group as "group", was, would_be, was_said_by, would_be_said_by
+from changes
+order by row_number() over (partition by attribute_group order by customer_id), attribute_group
+limit ?
+"""
+
+PROFILE = Part(
+    "--profile",
+    "the golden record",
+    (
+        "survivorship_rules",
+        "survivorship_strategies",
+        "blocked_attribute_values",
+        "int_identity__contacts_of_sources",
+        "int_profile__contact_records",
+        "int_profile__attribute_values",
+        "customer_attributes",
+    ),
+    {
+        "golden": (
+            "profile",
+            "customer_attributes",
+            "select customer_id, attribute_group, attribute_value, record_source, outcome "
+            "from {} where outcome in ('won', 'kept')",
+        ),
+    },
+    _compare_profile,
+)

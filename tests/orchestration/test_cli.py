@@ -1,7 +1,8 @@
 """The command line: help, exit codes, messages without tracebacks, JSON for programs."""
 
 import json
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -83,16 +84,31 @@ def test_an_unreadable_date_is_refused(empty_home: Home, monkeypatch: pytest.Mon
     assert "write it as a date, for example 2026-11-01" in told.stderr
 
 
-def test_a_card_is_printed_masked_and_unmasked(sample_home: Home) -> None:
+def test_a_card_is_printed_masked_and_unmasked_with_a_reason_that_is_logged(
+    sample_home: Home, copy_home: Callable[[Home], Home]
+) -> None:
     email = query(
         sample_home.private_file,
         "select min(email) from profile.customers where email like '%@example.com'",
     )[0][0]
     masked = invoke(sample_home, "profile", email)
     assert masked.exit_code == 0 and email not in masked.stdout
-    assert "--unmask shows them" in masked.stderr
-    unmasked = invoke(sample_home, "profile", email, "--unmask")
+    assert "--unmask REASON shows them" in masked.stderr
+    assert "shopify" in masked.stdout and "source_priority" in masked.stdout, "who says so"
+    home = copy_home(sample_home)
+    log = home.unmaskings
+    refused = invoke(home, "profile", email, "--unmask", " ")
+    assert refused.exit_code == 1 and email not in refused.stdout and not log.exists()
+    unmasked = invoke(home, "profile", email, "--unmask", "call of the customer")
     assert unmasked.exit_code == 0 and email in unmasked.stdout
+    line = json.loads(log.read_text())
+    assert line["reason"] == "call of the customer" and line["command"] == "profile"
+    assert len(line["customer_id"]) == 32 and email not in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    log.unlink()
+    log.mkdir()
+    not_logged = invoke(home, "profile", email, "--unmask", "call of the customer")
+    assert not_logged.exit_code == 1 and email not in not_logged.stdout
 
 
 def json_of(told: Any) -> Any:

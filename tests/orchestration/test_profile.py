@@ -1,12 +1,29 @@
 """The golden record and consent over days: what was known when, through merges and answers."""
 
+import json
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support import AS_OF, Dbt, account, consent, make_home, put, query
+from click.testing import CliRunner
+from support import (
+    AGAIN,
+    AS_OF,
+    Dbt,
+    account,
+    consent,
+    copy_project,
+    land_waiting,
+    make_home,
+    put,
+    query,
+)
 
+from orchestration.build_state import begin_build, end_build
+from orchestration.cli import main
+from orchestration.errors import CdpError
 from orchestration.home import Home
 
 SELECT = (
@@ -215,3 +232,81 @@ def test_a_full_refresh_tells_the_same_history(
     assert all(before)
     dbt.build(home, SELECT, "--full-refresh", as_of=DAYS[-1])
     assert histories(home) == before
+
+
+def test_a_changed_rule_is_previewed_and_the_build_then_does_just_that(tmp_path: Path) -> None:
+    home, project = make_home(tmp_path / "home"), copy_project(tmp_path)
+    at = "2026-10-01 10:00:00"
+    put(
+        home,
+        "shopify/customer",
+        "a.csv",
+        [
+            account("1", at, email=ANNA, first_name="Anna", last_name="Tran"),
+            account("2", at, email=GUEST, first_name="Mona", last_name="Li"),
+        ],
+    )
+    put(
+        home,
+        "shopify/order",
+        "a.csv",
+        [
+            order(
+                "o1",
+                customer_id="1",
+                billing_address_first_name="Annie",
+                billing_address_last_name="Tran",
+            )
+        ],
+    )
+    dbt = Dbt(home, project)
+    select = ("+customers", "+customer_attributes", "+identity_redirects")
+    dbt.build(home, select)
+    begin_build(home)
+    end_build(home)
+    seed = project / "seeds/survivorship_rules.csv"
+    seed.write_text(
+        seed.read_text()
+        .replace("name,shopify,1,", "name,shopify,2,")
+        .replace("name,shopify_order,2,", "name,shopify_order,1,")
+    )
+    before = home.warehouse.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestration.project.PROJECT", project)
+        command = ["--home", str(home.root), "plan", "--profile"]
+        told = CliRunner().invoke(main, [*command, "--json", "--unmask", "a test"])
+        masked = CliRunner().invoke(main, command)
+    assert told.exit_code == 0, told.output
+    assert home.warehouse.read_bytes() == before, "nothing live is written"
+    plan = json.loads(told.stdout)
+    assert plan["counts"] == {"customers": 2, "customers_changed": 1, "name": 1}
+    (field,) = plan["samples"]["fields"]
+    assert (field["was"], field["would_be"]) == ("Anna, Tran", "Annie, Tran")
+    assert (field["was_said_by"], field["would_be_said_by"]) == ("shopify", "shopify_order")
+    assert "Annie, Tran" not in masked.stdout and "1 of 2" in masked.stdout
+    dbt.build(home, select, *AGAIN[1:])
+    names = query(
+        home.warehouse,
+        "select first_name, name_source, name_record_key from profile.customers order by 1",
+    )
+    assert names == [("Annie", "shopify_order", "o1"), ("Mona", "shopify", "2")]
+
+
+def test_a_source_named_twice_for_a_group_fails_the_build_and_an_unknown_purpose_is_rejected(
+    tmp_path: Path,
+) -> None:
+    home, project = make_home(tmp_path / "home"), copy_project(tmp_path)
+    put(
+        home,
+        "consent/consent_events",
+        "a.csv",
+        [consent("1", ANNA, "subscribed", "2026-10-01 10:00:00") | {"purpose": "world peace"}],
+    )
+    land_waiting(home, AS_OF, project)
+    seed = project / "seeds/survivorship_rules.csv"
+    seed.write_text(seed.read_text() + "name,shopify,7,Twice\n")
+    dbt = Dbt(home, project)
+    with pytest.raises(CdpError, match="survivorship_rules"):
+        dbt.invoke(home, AS_OF, ["build", "--select", "survivorship_rules"])
+    (rejected,) = query(home.warehouse, "select * from raw_consent.consent_events__rejected")
+    assert any("purpose" in str(value) for value in rejected), rejected
