@@ -12,8 +12,10 @@ from typing import Any
 from orchestration.landing.declarations import INTERNAL
 
 Place = tuple[str, str, str]
-# What the loader keeps whatever it holds: columns nobody declared, rows that broke a rule.
-UNDECLARED, REJECTED, REJECTED_TEXT = "_extra", "__rejected", "raw_text"
+# What the loader keeps whatever it holds: columns nobody declared, rows that broke a rule, and what
+# it says of them, which quotes a value that stands where none of a person should.
+UNDECLARED = "_extra"
+REJECTED, REJECTED_TEXTS = "__rejected", ("raw_text", "message")
 
 
 def is_tagged(column: Mapping[str, Any]) -> bool:
@@ -34,7 +36,8 @@ def _raw(manifest: Mapping[str, Any]) -> Iterator[Place]:
                 yield schema, table, column["name"]
         if source["config"]["meta"].get("mode") != INTERNAL:
             yield schema, table, UNDECLARED
-            yield schema, table + REJECTED, REJECTED_TEXT
+            for name in REJECTED_TEXTS:
+                yield schema, table + REJECTED, name
 
 
 def _staged(manifest: Mapping[str, Any]) -> Iterator[Place]:
