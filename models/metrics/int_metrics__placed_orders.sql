@@ -57,10 +57,10 @@ placed_orders as (
         {{ is_in_window('orders.ordered_at', window) }} as is_in_{{ name }},
         {% endfor %}
         {{ seconds_between('orders.ordered_at', as_of_end()) }} as seconds_ago,
-        row_number() over (
+        cast(row_number() over (
             partition by orders.customer_id
             order by orders.ordered_at desc, orders.order_id desc
-        ) as recency_rank
+        ) as bigint) as recency_rank
 
     from orders
 
