@@ -12,6 +12,16 @@ customer_orders as (
 
 ),
 
+customer_order_attributes as (
+
+    select
+        customer_id,
+        lifecycle_status
+
+    from {{ ref('customer_order_attributes') }}
+
+),
+
 customer_rfm as (
 
     select * from {{ ref('customer_rfm') }}
@@ -77,6 +87,7 @@ measured as (
             'cast(customer_orders.second_ordered_at as date)',
             'day'
         ) }} as first_to_second_order_days,
+        coalesce(customer_order_attributes.lifecycle_status, 'prospect') as lifecycle_status,
         customer_rfm.rfm_score,
         coalesce(customer_rfm.rfm_segment, 'prospects') as rfm_segment,
         customer_rfm.r_score,
@@ -88,6 +99,9 @@ measured as (
 
     left join customer_orders
         on customers.customer_id = customer_orders.customer_id
+
+    left join customer_order_attributes
+        on customers.customer_id = customer_order_attributes.customer_id
 
     left join customer_rfm
         on customers.customer_id = customer_rfm.customer_id

@@ -63,7 +63,8 @@ priced as (
         settled.payment_method,
         settled.is_cancelled,
         settled.is_credit_note,
-        settled.is_revenue
+        settled.is_revenue,
+        settled.is_gift
 
     from settled
 
@@ -102,6 +103,7 @@ orders as (
         is_cancelled,
         is_credit_note,
         is_revenue,
+        is_gift,
         case
             when is_revenue and customer_id is not null then cast(row_number() over (
                 partition by customer_id, is_revenue

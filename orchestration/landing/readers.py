@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.landing.declarations import Column, Table
+from orchestration.syncs.scrub import scrub
 from orchestration.warehouse.base import quoted
 
 CHUNK_ROWS = 100_000
@@ -97,6 +98,10 @@ class Reading:
 
     notes: list[str] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
+
+    def tell_unknown(self, names: Iterable[str]) -> None:
+        """Names that nobody declared, for reports; without a header they are a person's values."""
+        self.unknown_columns = sorted({scrub(name) or "" for name in names})
 
 
 def open_plain(path: Path) -> int:
@@ -305,10 +310,11 @@ def _header(
                 )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise Refused("duplicate_column", f"the header names {', '.join(repeated)} more than once")
+        told = scrub(", ".join(repeated))
+        raise Refused("duplicate_column", f"the header names {told} more than once")
     matched = _match(names, table)
     _missing(matched, table, reading)
-    reading.unknown_columns = [name for name in names if name not in matched]
+    reading.tell_unknown(name for name in names if name not in matched)
     return names, matched
 
 
@@ -543,7 +549,7 @@ def _read_jsonl(path: Path, table: Table, facts: Facts, reading: Reading) -> Ite
             raise Refused("empty_file", "the file holds only blank lines; send it again")
         if parser.rows or parser.faults:
             yield parser.chunk()
-    reading.unknown_columns = sorted(parser.unknown)
+    reading.tell_unknown(parser.unknown)
 
 
 class _JsonRows:
@@ -719,7 +725,7 @@ def text_select(kinds: Mapping[str, str], table: Table, reading: Reading) -> str
     names = list(kinds)
     matched = _match(names, table)
     _missing(matched, table, reading)
-    reading.unknown_columns = [name for name in names if name not in matched]
+    reading.tell_unknown(name for name in names if name not in matched)
     parts = []
     for name, kind in kinds.items():
         nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "LIST"))

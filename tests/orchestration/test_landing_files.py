@@ -113,6 +113,18 @@ def test_unknown_columns_are_kept_aside_and_reported(company: Company) -> None:
     assert company.current(columns="id, _extra") == [("o1", '{"colour":"red"}'), ("o2", None)]
 
 
+def test_a_name_of_a_column_that_is_a_persons_value_is_not_repeated(company: Company) -> None:
+    """A file without its header, or with a person pasted into it, told the report who it was."""
+    company.put("a.csv", "id,total,updated_at,ann@x.example,0912 345 678\no1,5,2026-01-01,red,\n")
+    report = company.land()
+    assert report.of("shop", "order").unknown_columns == ["[address]", "[number]"]
+    assert company.current(columns="_extra") == [('{"ann@x.example":"red"}',)]
+    company.put("b.csv", "id,total,updated_at,ann@x.example,ann@x.example\no1,5,2026-01-01,,\n")
+    assert [refused.text for refused in company.land().refused] == [
+        "shop/order/b.csv: the header names [address] more than once [duplicate_column]"
+    ]
+
+
 def test_text_is_stored_in_nfc(company: Company) -> None:
     name = "Zoë Nguyễn"
     company.put("a.csv", csv_text(order(1, email=unicodedata.normalize("NFD", name))))

@@ -67,6 +67,32 @@ COLUMNS = {
     "customer_rfm_history": "customer_id as_of_date recency_days frequency monetary r_score "
     "f_score m_score rfm_score rfm_segment previous_rfm_segment",
     "customer_metrics": "customer_id journey_stage",
+    "customer_order_attributes": " ".join(
+        [
+            "customer_id days_since_latest_order first_to_second_order_days "
+            "first_to_latest_order_days early_repeat_purchaser first_order_is_retained "
+            "lifecycle_status is_employee is_reseller is_test_account is_outlier is_gift_giver",
+            *(
+                f"{place}_order_{what}"
+                for place in ("first", "second", "latest")
+                for what in ("datetime", "id", "revenue", "total_items")
+            ),
+            *(
+                f"{window}_{what}"
+                for window in ("l30d", "l3m", "l6m", "l12m", "ly12m", "lifetime")
+                for what in (
+                    "order_frequency",
+                    "order_revenue",
+                    "average_order_value",
+                    "total_items",
+                    "average_item_price",
+                    "preferred_purchase_brand",
+                    "preferred_purchase_channel",
+                    "preferred_purchase_store",
+                )
+            ),
+        ]
+    ),
     "audience_memberships": "audience customer_id entered_at exited_at is_current exit_reason "
     "rule_version",
 }

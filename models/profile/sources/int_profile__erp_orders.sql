@@ -42,7 +42,8 @@ erp_orders as (
         'invoice' as payment_method,
         invoice_no like 'C%' as is_cancelled,
         invoice_no like 'C%' as is_credit_note,
-        invoice_no not like 'C%' and invoice_no not like 'A%' and invoice_amount > 0 as is_revenue
+        invoice_no not like 'C%' and invoice_no not like 'A%' and invoice_amount > 0 as is_revenue,
+        cast(null as boolean) as is_gift
 
     from invoices
 

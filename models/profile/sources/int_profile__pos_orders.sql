@@ -64,7 +64,8 @@ pos_orders as (
         sales.payment_method,
         false as is_cancelled,
         false as is_credit_note,
-        sales.total_amount > 0 as is_revenue
+        sales.total_amount > 0 as is_revenue,
+        cast(null as boolean) as is_gift
 
     from sales
 
@@ -90,7 +91,8 @@ pos_orders as (
         payment_method,
         false as is_cancelled,
         true as is_credit_note,
-        false as is_revenue
+        false as is_revenue,
+        cast(null as boolean) as is_gift
 
     from returns
 

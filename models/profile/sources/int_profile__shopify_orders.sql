@@ -2,7 +2,16 @@ with
 
 orders as (
 
-    select * from {{ ref('stg_shopify__orders') }}
+    select
+        *,
+        nullif({{ lower_case("concat_ws(' ', first_name, last_name)") }}, '') as payer_name,
+        nullif(
+            {{ lower_case(
+                "concat_ws(' ', shipping_address_first_name, shipping_address_last_name)"
+            ) }}, ''
+        ) as receiver_name
+
+    from {{ ref('stg_shopify__orders') }}
 
     where
         not is_deleted
@@ -105,7 +114,8 @@ shopify_orders as (
         first_payments.payment_method,
         orders.cancelled_at is not null as is_cancelled,
         false as is_credit_note,
-        orders.cancelled_at is null and orders.order_amount > 0 as is_revenue
+        orders.cancelled_at is null and orders.order_amount > 0 as is_revenue,
+        orders.payer_name <> orders.receiver_name as is_gift
 
     from orders
 

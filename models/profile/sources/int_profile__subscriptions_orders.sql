@@ -29,7 +29,8 @@ subscriptions_orders as (
         payment_method,
         false as is_cancelled,
         false as is_credit_note,
-        renewal_amount > 0 as is_revenue
+        renewal_amount > 0 as is_revenue,
+        cast(null as boolean) as is_gift
 
     from renewals
 
