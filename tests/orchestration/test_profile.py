@@ -1,7 +1,7 @@
 """The golden record and consent over days: what was known when, through merges and answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from support import (
     AGAIN,
     AS_OF,
+    QUICK,
     Dbt,
     account,
     consent,
@@ -310,3 +311,35 @@ def test_a_source_named_twice_for_a_group_fails_the_build_and_an_unknown_purpose
         dbt.invoke(home, AS_OF, ["build", "--select", "survivorship_rules"])
     (rejected,) = query(home.warehouse, "select * from raw_consent.consent_events__rejected")
     assert any("purpose" in str(value) for value in rejected), rejected
+
+
+MUTATIONS = {
+    "whoever's contact point": ("on members.customer_id = permissions.customer_id", "on true"),
+    "another channel's yes": ("where channel = '{{ channel }}' and purpose = '{{ purpose }}'", ""),
+    "a point though it is not permitted": (
+        "case when permissions.is_permitted then permissions.contact_point end as contact_point",
+        "permissions.contact_point",
+    ),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_sync_that_goes_past_the_gate_turns_the_check_red(
+    sample_home: Home, copy_home: Callable[[Home], Home], tmp_path: Path, mutation: str
+) -> None:
+    home, project = copy_home(sample_home), copy_project(tmp_path)
+    macro = project / "macros/rules/permitted_members.sql"
+    condition, instead = MUTATIONS[mutation]
+    assert macro.read_text().count(condition) == 1
+    macro.write_text(macro.read_text().replace(condition, instead))
+    dbt = Dbt(home, project)
+    with pytest.raises(CdpError, match="every_sync_row_has_consent"):
+        dbt.invoke(
+            home,
+            AS_OF,
+            [
+                *("build", "--select", "path:models/activation", "every_sync_row_has_consent"),
+                *("--exclude-resource-type", "unit_test"),
+                *QUICK,
+            ],
+        )

@@ -324,6 +324,78 @@ def test_every_account_profile_and_contact_is_a_customers(company: Company) -> N
         assert ids and ids <= company.customers(identifier_type).keys(), label
 
 
+# Where a golden record's source stands: its staged table, its key there, and the file's columns.
+TRACES: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
+    "shopify": (
+        "stg_shopify__customers",
+        "record_key",
+        {"first_name": ("first_name",), "last_name": ("last_name",), "email": ("email",)},
+    ),
+    "shopify_order": (
+        "stg_shopify__orders",
+        "record_key",
+        {
+            "first_name": ("billing_address_first_name",),
+            "last_name": ("billing_address_last_name",),
+            "email": ("email",),
+            "city": ("billing_address_city",),
+        },
+    ),
+    "shopify_address": (
+        "stg_shopify__customer_addresses",
+        "shopify_customer_id",
+        {"address_line": ("address_1",), "city": ("city",)},
+    ),
+    "hubspot": (
+        "stg_hubspot__contacts",
+        "record_key",
+        {
+            "first_name": ("property_firstname",),
+            "last_name": ("property_lastname",),
+            "email": ("property_email",),
+        },
+    ),
+    "klaviyo": (
+        "stg_klaviyo__persons",
+        "record_key",
+        {
+            "first_name": ("first_name",),
+            "last_name": ("last_name",),
+            "email": ("email",),
+            "city": ("city",),
+        },
+    ),
+}
+
+
+def test_every_golden_field_is_in_the_row_that_it_names(company: Company) -> None:
+    files = {export.landed_as: export.rows for export in company.exports}
+    traced: Counter[tuple[str, str]] = Counter()
+    for group, fields in (
+        ("name", ("first_name", "last_name")),
+        ("email", ("email",)),
+        ("address", ("address_line", "city")),
+    ):
+        for record_source, key, *values in company.ask(
+            f"select {group}_source, {group}_record_key, {', '.join(fields)} "
+            f"from profile.customers where {group}_source is not null"
+        ):
+            table, key_column, columns = TRACES[record_source]
+            rows = company.ask(
+                f"select landed_file, landed_row from staging.{table} where {key_column} = '{key}'"
+            )
+            told = [
+                files[file][row - 1] for file, row in rows if file in files
+            ]  # what was added by hand is in no export
+            for field, value in zip(fields, values, strict=True):
+                if value is None or field not in columns or not told:
+                    continue
+                said = {row.get(name, "").strip() for row in told for name in columns[field]}
+                assert value.casefold() in {each.casefold() for each in said}, (group, key)
+                traced[record_source, field] += 1
+    assert {source for source, _ in traced} >= {"shopify", "hubspot", "klaviyo"}, traced
+
+
 def test_a_received_email_is_one_that_was_sent_to_the_person(company: Company) -> None:
     events = {row["id"]: row for _, row in company.of("klaviyo.event")}
     received = {key for key, row in events.items() if row["type"] == "Received Email"}

@@ -207,6 +207,20 @@ def test_tables_of_sources_that_the_company_lacks_exist_and_are_empty(retailer: 
     assert {"raw_web.events", "raw_shopify.customer", "raw_fx.rates"} <= {row[0] for row in raw}
 
 
+def test_a_customer_of_invoices_alone_has_a_country_and_no_name_or_contact_point(
+    retailer: Home,
+) -> None:
+    told = ask(
+        retailer,
+        "select count(*), count(country_code), count(coalesce(first_name, last_name, email, phone))"
+        " from profile.customers",
+    )
+    assert told[0] > 4000 and told[1] > 0.98 * told[0] and told[2] == 0, told
+    sources = "select distinct address_source from profile.customers where country_code is not null"
+    assert ask(retailer, sources) == ("erp",)
+    assert ask(retailer, "select count(*) from profile.contact_points") == (0,)
+
+
 def test_nothing_is_sent_without_a_contact_point(retailer: Home) -> None:
     assert not list(retailer.outbox.rglob("*.csv"))
     assert not [path for path in (retailer.outbox / "maildir").rglob("*") if path.is_file()]
