@@ -265,11 +265,21 @@ def _in_words(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows as a narrow terminal shows them best: days for times, names that break at blanks."""
 
     def told(name: str, value: Any) -> Any:
-        if hasattr(value, "hour"):
+        if hasattr(value, "hour") or re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", str(value)):
             return _day(value)
         return value.replace("_", " ") if name in WORDS and isinstance(value, str) else value
 
     return [{name: told(name, value) for name, value in row.items()} for row in rows]
+
+
+def _show_what_is_known(card: dict[str, Any]) -> None:
+    attributes = [
+        {name: value for name, value in row.items() if name != "since"}
+        for row in card["attributes"]
+    ]
+    _rows("Golden record: what is known and who says so", _in_words(attributes))
+    _rows("Contact points", _in_words(card["contact_points"]))
+    _rows("May be contacted", _in_words(card["permissions"]))
 
 
 def _show_profile(card: dict[str, Any]) -> None:
@@ -286,13 +296,7 @@ def _show_profile(card: dict[str, Any]) -> None:
             "Household": card["household_size"] and f"{card['household_size']} customers",
         }
     )
-    attributes = [
-        {name: value for name, value in row.items() if name != "since"}
-        for row in card["attributes"]
-    ]
-    _rows("Golden record: what is known and who says so", _in_words(attributes))
-    _rows("Contact points", _in_words(card["contact_points"]))
-    _rows("May be contacted", _in_words(card["permissions"]))
+    _show_what_is_known(card)
     _rows("Identifiers", _in_words(card["identifiers"]))
     _rows("Audiences", _in_words(card["audiences"]))
     _rows("Latest orders", card["orders"])
@@ -1005,6 +1009,7 @@ def _show_example(example: dict[str, Any] | None) -> None:
             f"{row['count']:,}",
         )
     out.print(table)
+    _show_what_is_known(example)
 
 
 def _next_steps(home: Home, summary: dict[str, Any]) -> list[str]:

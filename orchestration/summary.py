@@ -1,11 +1,13 @@
 """The numbers a person asks for after a run, read from what was published."""
 
+from datetime import date
 from typing import Any
 
 import duckdb
 
 from orchestration.checks.truth import measure_identity
 from orchestration.home import Home
+from orchestration.lookup import read_profile
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
 
@@ -70,6 +72,11 @@ def _example(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
     }
 
 
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: times as text, to the second."""
+    return str(value)[:19] if isinstance(value, date) else value
+
+
 def summarise(home: Home) -> dict[str, Any]:
     """Rows per source, people, channels, segments, audiences and sends; plain for `--json`."""
     with duckdb.connect(str(home.private_file), read_only=True) as connection:
@@ -126,6 +133,12 @@ def summarise(home: Home) -> dict[str, Any]:
             ],
             "example": _example(connection),
         }
+        if summary["example"]:
+            card = read_profile(home, summary["example"]["customer_id"])
+            for part in ("attributes", "contact_points", "permissions"):
+                summary["example"][part] = [
+                    {name: _plain(value) for name, value in row.items()} for row in card[part]
+                ]
         syncs = load_syncs(home.manifest)
         for sync in syncs:
             summary["withheld"][sync.name] = dict(

@@ -89,6 +89,10 @@ def test_one_customers_timeline_spans_the_channels(sample_home: Home) -> None:
     example = summarise(sample_home)["example"]
     assert example["channels"] == len(example["timeline"]) >= 8
     assert example["interactions"] == sum(row["count"] for row in example["timeline"])
+    assert {"name", "email", "phone"} <= {row["known"] for row in example["attributes"]}
+    assert all(row["said_by"] and row["won_by"] for row in example["attributes"])
+    assert all("@" not in row["value"] or "…" in row["value"] for row in example["attributes"])
+    assert example["contact_points"] and example["permissions"]
     told = cdp(sample_home, "profile", example["identifier"], "--json")
     card = json.loads(told.stdout)
     assert {row["channel"] for row in card["channels"]} == {
