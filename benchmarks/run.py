@@ -29,6 +29,18 @@ AS_OF = date(2026, 11, 1)
 CDP = str(Path(sys.executable).with_name("cdp"))
 
 
+# What a golden record and its consents cost, told model by model.
+GOLDEN = {
+    "int_identity__contacts_of_sources", "int_profile__contact_records",
+    "int_profile__attribute_values", "int_profile__surviving_values", "customers",
+    "customer_attributes", "int_profile__contact_versions",
+    "int_profile__contact_records_by_day", "customer_history", "contact_points",
+    "int_profile__contact_points", "int_profile__contact_point_signals",
+    "int_profile__consent_answers", "consent_history", "customer_consents",
+    "contact_permissions", "customer_order_attributes",
+}  # fmt: skip
+
+
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -79,6 +91,17 @@ def dominating(home: Path) -> None:
         kinds[name.partition(".")[0]] += seconds
     told = ", ".join(f"{kind}s {seconds:.0f} s" for kind, seconds in kinds.most_common())
     say(f"    dbt: {len(nodes)} nodes in all; {told} (nodes run side by side)")
+    manifest = json.loads((home / "dbt_target" / "manifest.json").read_text())["nodes"]
+    layers = Counter[str]()
+    for seconds, name in nodes:
+        if name in manifest and name.startswith("model."):
+            layers[manifest[name]["config"]["schema"]] += seconds
+    told = ", ".join(f"{layer} {seconds:.0f} s" for layer, seconds in layers.most_common())
+    say(f"    models of the layers: {told}")
+    for seconds, name in nodes:
+        if name.removeprefix("model.cdp.") in GOLDEN:
+            say(f"    {name.partition('.')[2]:<54} {seconds:7.1f} s")
+    say("    the slowest:")
     for seconds, name in nodes[:10]:
         say(f"    {name.partition('.')[2]:<54} {seconds:7.1f} s")
 

@@ -211,7 +211,7 @@ case {{ strategy }}
 end
 {%- endmacro %}
 
-{% macro first_second() %}timestamp '1970-01-01 00:00:00'{% endmacro %}
+{% macro first_second() %}cast('1970-01-01' as timestamp){% endmacro %}
 
 {# The order in which statements of one group are preferred, the winner first. #}
 {% macro survival_order() -%}
