@@ -32,7 +32,7 @@ described as (
     select
         customer_id,
         'email' as field,
-        identifier_value as field_value
+        {{ lower_case('identifier_value') }} as field_value
 
     from customer_identifiers
 
@@ -41,7 +41,7 @@ described as (
     select
         customer_id,
         'name' as field,
-        concat_ws(' ', first_name, last_name) as field_value
+        {{ lower_case("concat_ws(' ', first_name, last_name)") }} as field_value
 
     from customers
 
@@ -59,7 +59,7 @@ fitting_rules as (
 
     inner join account_rules
         on described.field = account_rules.field
-        and {{ matches('described.field_value', 'account_rules.pattern') }}
+        and described.field_value like account_rules.pattern
 
     group by 1
 

@@ -47,6 +47,10 @@ def most_often(orders: Iterable[Row], of: Callable[[Row], Iterable[Any]]) -> Any
     return ranked[0] if ranked else None
 
 
+def like(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace("%", ".*").replace("_", "."), re.DOTALL)
+
+
 def divided(amount: Decimal, count: int) -> Decimal | None:
     return (amount / count).quantize(CENT_OF_CENT, ROUND_HALF_UP) if count else None
 
@@ -102,8 +106,7 @@ class Expected:
             self.known_by[customer["customer_id"]].add(("name", name))
         with (PROJECT / "seeds/account_rules.csv").open(encoding="utf-8") as file:
             self.rules = [
-                (row["flag"], row["field"], re.compile(row["pattern"].replace(r"\z", r"\Z")))
-                for row in csv.DictReader(file)
+                (row["flag"], row["field"], like(row["pattern"])) for row in csv.DictReader(file)
             ]
         spent = sorted(self.spent(orders) for orders in self.orders.values())
         self.median = spent[(len(spent) - 1) // 2]
@@ -162,7 +165,7 @@ class Expected:
             flag
             for flag, field, pattern in self.rules
             for known_field, value in self.known_by[customer]
-            if field == known_field and pattern.search(value)
+            if field == known_field and pattern.fullmatch(value.lower())
         }
         gifts = {order["is_gift"] for order in orders} - {None}
         return {
