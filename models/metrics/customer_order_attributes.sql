@@ -60,7 +60,10 @@ reachable as (
         max(case when channel = 'email' then 1 else 0 end) = 1 as is_reachable_by_email,
         max(case when channel = 'sms' then 1 else 0 end) = 1 as is_reachable_by_sms,
         max(case when channel = 'voice' then 1 else 0 end) = 1 as is_reachable_by_voice,
-        max(case when channel = 'ads' then 1 else 0 end) = 1 as is_reachable_by_ads
+        max(case when channel = 'ads' then 1 else 0 end) = 1 as is_reachable_by_ads,
+        max(case when channel = 'line' then 1 else 0 end) = 1 as is_reachable_by_line,
+        max(case when channel = 'push' then 1 else 0 end) = 1 as is_reachable_by_push,
+        max(case when channel = 'post' then 1 else 0 end) = 1 as is_reachable_by_post
 
     from contact_permissions
 
@@ -113,7 +116,7 @@ customer_order_attributes as (
         account_flags.is_gift_giver,
         open_baskets.started_at as latest_open_basket_datetime,
         open_baskets.reporting_amount as latest_open_basket_value,
-        {% for channel in ['email', 'sms', 'voice', 'ads'] %}
+        {% for channel in ['email', 'sms', 'voice', 'ads', 'line', 'push', 'post'] %}
         coalesce(reachable.is_reachable_by_{{ channel }}, false) as is_reachable_by_{{ channel }},
         {% endfor %}
         reachable.customer_id is not null as is_reachable
