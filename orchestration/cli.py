@@ -202,7 +202,7 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
     if json_:
         show_json(report.as_dict())
         return
-    table = _table("Table", "Files", "Landed", "Loaded", "Rejected", "Duplicate")
+    table = _table("Table", "Files", "Landed", "Loaded", "Rejected", "Duplicate", "Suppressed")
     for result in report:
         if result.files:
             table.add_row(
@@ -215,6 +215,7 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
                         result.loaded,
                         result.rejected,
                         result.duplicate,
+                        result.suppressed,
                     )
                 ),
             )

@@ -120,6 +120,7 @@ def _metadata(result: TableResult) -> Mapping[str, dg.MetadataValue]:
         "loaded_rows": result.loaded,
         "rejected_rows": result.rejected,
         "duplicate_rows": result.duplicate,
+        "suppressed_rows": result.suppressed,
         "refused_files": len(result.refused),
     }
     return {name: dg.MetadataValue.int(value) for name, value in counts.items()}
