@@ -256,12 +256,19 @@ class Finder:
         if self.needles is not None:
             if not self.needles:
                 return
+            required = [c.name for c in table.columns if c.required and c.is_text]
+            cells = ", ".join(map(quoted, required)) or "null"
             rows = self.connection.execute(
-                f"select row_id, {text} from {relation} where {self.needles.condition(text)}"
+                f"select row_id, {text}, {cells} from {relation} "
+                f"where {self.needles.condition(text)}"
             ).fetchall()
-            for row_id, found in rows:
+            for row_id, found, *given in rows:
                 if spelled := self.needles.found_in(found):
                     marks.texts[row_id] |= spelled
+                    # A whole cell that must be given: a third party's row about the person.
+                    if row_id not in marks.dropped and spelled.intersection(given):
+                        marks.dropped.add(row_id)
+                        marks.by_key_alone.add(row_id)
             return
         rows = self.connection.execute(
             f"select row_id, regexp_extract_all({text}, {_literal(ADDRESS)}) from {relation} "
