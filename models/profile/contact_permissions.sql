@@ -27,6 +27,13 @@ oversized_clusters as (
 
 ),
 
+-- Who asked to be left alone, whatever was said before or is said after.
+suppressions as (
+
+    select * from {{ ref('stg_privacy__suppressions') }}
+
+),
+
 reasons as (
 
     select
@@ -38,6 +45,7 @@ reasons as (
         customer_consents.captured_at,
         contact_points.last_seen_at,
         case
+            when suppressions.contact_point is not null then 'suppressed'
             when oversized_clusters.customer_id is not null then 'oversized_cluster'
             when customer_consents.status = 'unsubscribed' then 'unsubscribed'
             when customer_consents.status = 'did_not_subscribe' then 'did_not_subscribe'
@@ -61,6 +69,10 @@ reasons as (
 
     inner join consent_purposes
         on contact_points.contact_point_type = consent_purposes.contact_point_type
+
+    left join suppressions
+        on contact_points.contact_point_type = suppressions.contact_point_type
+        and contact_points.contact_point = suppressions.contact_point
 
     left join oversized_clusters
         on contact_points.customer_id = oversized_clusters.customer_id

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
+from orchestration.build_state import forget_build
 from orchestration.home import Home
 from orchestration.landing import connector
 from orchestration.landing.checking import Checker, Load
@@ -57,6 +58,7 @@ from orchestration.landing.store import (
     rejected_row,
     result_of,
 )
+from orchestration.privacy.suppressions import land_suppressions
 from orchestration.warehouse.base import Warehouse
 from orchestration.warehouse.connect import remember_installation
 
@@ -114,6 +116,8 @@ def land(
     """Load all that is ready; what is wrong is reported and the rest goes on."""
     ensure_tables(warehouse, declarations)
     remember_installation(home, warehouse)
+    if land_suppressions(home, warehouse):
+        forget_build(home)
     report = LandingReport()
     refused = RefusedFiles(home)
     found = scan(home.landing)

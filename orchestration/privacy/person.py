@@ -77,9 +77,7 @@ def open_reading(home: Home) -> duckdb.DuckDBPyConnection:
     connection.execute("set TimeZone = 'UTC'")
     home.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection.execute("set temp_directory = ?", [str(home.scratch / "privacy_spill")])
-    connection.execute(
-        "attach '" + str(home.warehouse).replace("'", "''") + "' as old (read_only)"
-    )
+    connection.execute("attach '" + str(home.warehouse).replace("'", "''") + "' as old (read_only)")
     return connection
 
 

@@ -90,7 +90,9 @@ class RawFinder:
             f"select rowid, raw_text, message from old.{quoted(table.schema)}.{quoted(name)}"
         ).fetchall()
         return {
-            row_id for row_id, *texts in rows if names(" ".join(filter(None, texts)), needles, values)
+            row_id
+            for row_id, *texts in rows
+            if names(" ".join(filter(None, texts)), needles, values)
         }
 
 

@@ -8,7 +8,6 @@ takes the old one's place in one step, and the next build makes all else.
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,9 @@ class _Copy:
     """One copy in the making: what came out of each load, for the loader's books."""
 
     connection: duckdb.DuckDBPyConnection
-    raw: RawFinder
     person: Person
     request_id: str
+    raw: RawFinder | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
     good: dict[int, int] = field(default_factory=dict)
     rejected: dict[int, int] = field(default_factory=dict)
@@ -79,15 +78,13 @@ def clean_warehouse(
     for path in (fresh, _log(fresh)):
         path.unlink(missing_ok=True)
     connection.execute("attach '" + str(fresh).replace("'", "''") + "' as fresh")
-    copy = _Copy(connection, RawFinder.on(connection, declarations), person, request_id)
+    copy = _Copy(connection, person, request_id, RawFinder.on(connection, declarations))
     declared = {
         (table.schema, table.name): table
         for source in declarations.values()
         for table in source.tables.values()
     }
-    rejected = {
-        (table.schema, rejected_name(table.name)): table for table in declared.values()
-    }
+    rejected = {(table.schema, rejected_name(table.name)): table for table in declared.values()}
     places = _kept_places(connection, home, set(history))
     for schema in sorted({schema for schema, _ in places}):
         connection.execute(f"create schema if not exists fresh.{quoted(schema)}")
@@ -169,6 +166,7 @@ def _size(copy: _Copy, place: Place, catalog: str) -> int:
 
 
 def _copy_raw(copy: _Copy, table: Table) -> None:
+    assert copy.raw is not None
     marks = copy.raw.finder(copy.person).marks(table, relation(table))
     place = (table.schema, table.name)
     fresh = _named(place, "fresh")
@@ -226,6 +224,7 @@ def _append_changed(copy: _Copy, table: Table, marks: Marks) -> None:
 
 
 def _copy_rejected(copy: _Copy, table: Table) -> None:
+    assert copy.raw is not None
     place = (table.schema, rejected_name(table.name))
     found = copy.raw.rejected(copy.person, table)
     with chosen(copy.connection, found):
@@ -266,7 +265,7 @@ def _copy_loads(copy: _Copy) -> None:
     # Of a load's rows the first are counted as loaded, and repeated ones as duplicates.
     copy.connection.execute(
         f"""
-        create table {_named(LOADS, 'fresh')} as
+        create table {_named(LOADS, "fresh")} as
         select
             {rest},
             loaded_count - least(coalesce(good, 0), loaded_count) as loaded_count,
@@ -274,7 +273,7 @@ def _copy_loads(copy: _Copy) -> None:
                 - greatest(coalesce(good, 0) - loaded_count, 0) as duplicate_count,
             rejected_count - coalesce(bad, 0) as rejected_count,
             {suppressed} + coalesce(good, 0) + coalesce(bad, 0) as suppressed_count
-        from {_named(LOADS, 'old')} as loads
+        from {_named(LOADS, "old")} as loads
         left join privacy_gone using (load_id)
         order by load_id
         """
@@ -311,7 +310,7 @@ def _copy_registry(copy: _Copy) -> None:
     is_theirs = "customer_id in (select unnest($customers::varchar[]))"
     copy.connection.execute(
         f"""
-        create table {_named(place, 'fresh')} as
+        create table {_named(place, "fresh")} as
         select * replace (
             case when not coalesce(anchor_node_key {node}, false) and not {is_theirs}
                 then anchor_node_key end as anchor_node_key,
@@ -322,7 +321,7 @@ def _copy_registry(copy: _Copy) -> None:
             case when {is_theirs} then coalesce(ended_as_of, built_as_of) else ended_as_of end
                 as ended_as_of
         )
-        from {_named(place, 'old')}
+        from {_named(place, "old")}
         """,
         {"nodes": sorted(copy.person.node_keys), "customers": sorted(copy.person.customer_ids)},
     )
@@ -335,14 +334,14 @@ def _copy_events(copy: _Copy) -> None:
     _copy_without(copy, place, "false")
     copy.connection.execute(
         f"""
-        insert into {_named(place, 'fresh')} by name
+        insert into {_named(place, "fresh")} by name
         select
             'erase' as event_type,
             registry.customer_id,
             cast(null as varchar) as other_customer_id,
             cast(0 as bigint) as node_count,
             cast(builds.built_as_of as timestamp) as recorded_at,
-            (select coalesce(max(event_sequence), 0) from {_named(place, 'old')})
+            (select coalesce(max(event_sequence), 0) from {_named(place, "old")})
                 + row_number() over (order by registry.customer_id) as event_sequence,
             builds.build_number,
             $request as run_id
@@ -354,7 +353,7 @@ def _copy_events(copy: _Copy) -> None:
         where
             registry.customer_id in (select unnest($customers::varchar[]))
             and not exists (
-                select 1 from {_named(place, 'old')} as told
+                select 1 from {_named(place, "old")} as told
                 where told.event_type = 'erase' and told.customer_id = registry.customer_id
             )
         """,
@@ -379,5 +378,17 @@ HISTORY: dict[Place, Callable[[_Copy], None]] = {
 }
 
 
-def utc_today() -> str:
-    return datetime.now(UTC).date().isoformat()
+def clean_history(
+    connection: duckdb.DuckDBPyConnection,
+    person: Person,
+    places: Iterable[Place],
+    request_id: str,
+) -> list[Counts]:
+    """Copy history tables from `old` to `fresh` without the person; others as they are."""
+    copy = _Copy(connection, person, request_id)
+    for place in places:
+        if place in HISTORY:
+            HISTORY[place](copy)
+        else:
+            _copy_without(copy, place, "false")
+    return list(copy.counts.values())
