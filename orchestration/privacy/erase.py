@@ -37,6 +37,7 @@ from orchestration.privacy.raw import RawFinder
 from orchestration.privacy.requests import Journal, Request, Requests, report_path
 from orchestration.privacy.rows import Needles
 from orchestration.privacy.spelling import CODES
+from orchestration.privacy.suppressions import unsuppress
 from orchestration.privacy.tombstones import Named, Tombstones, write_private
 from orchestration.privacy.warehouse import Counts, clean_warehouse
 from orchestration.project import ensure_manifest
@@ -47,6 +48,8 @@ from orchestration.warehouse.connect import engine_of
 from orchestration.warehouse.history import history_tables
 
 Progress = Callable[[str], None]
+DESTINATION = "destination/"
+AFTER_DESTINATIONS = ("destinations", "ledger", "files")
 
 
 class NobodyKnown(CdpError):
@@ -131,8 +134,9 @@ def _begin(
         person = find_person(connection, identifier, strategy, kind)
         if person is None or not person.identifiers:
             raise NobodyKnown(
-                "No table knows this identifier, so nothing was erased and nothing is remembered. "
-                "Look at the spelling; a file that still waits in landing/ is known after `cdp run`."
+                "No table knows this identifier, so nothing was erased and nothing is "
+                "remembered. Look at the spelling; a file that still waits in landing/ is known "
+                "after `cdp run`."
             )
         request = request or requests.receive("erase", strategy, datetime.now(UTC))
         subjects = requests.subjects(
@@ -219,8 +223,9 @@ class _Erasure:
         path = report_path(self.home, self.request.request_id)
         write_private(path, json.dumps(report, indent=2).encode())
         if left:
-            # All steps are looked at again: what was left may have been one's.
-            self.journal.forget_steps()
+            # Where a destination is all that is left, the others need not be done again.
+            is_more = any(each.left for each in counts if not each.place.startswith(DESTINATION))
+            self.journal.forget_steps(None if is_more else AFTER_DESTINATIONS)
         else:
             self.journal.remove()
         self.request = self.requests.update(
@@ -237,6 +242,7 @@ class _Erasure:
             *self.journal.remembered,
         }
         added = Tombstones(self.home).add(named, self.request.request_id)
+        unsuppress(self.home, self.person.identifiers)
         return [Counts("tombstones", note=f"{added} keyed hashes kept")]
 
     def _clean_files_in(self, folder: Path) -> Iterable[Counts]:
@@ -269,6 +275,9 @@ class _Erasure:
 
     def _clean_ledger(self) -> Iterable[Counts]:
         self._refuse_running_syncs()
+        if any(each["left"] for each in self.journal.counts_of("destinations")):
+            # Whoever is still at a destination must be found there by the ledger's keys.
+            return [Counts("ledger", note="kept until every destination is done")]
         ids = self.person.customer_ids
         deliveries, changes = erase_people(self.home.ledger, ids, datetime.now(UTC))
         if self.home.ledger.exists():

@@ -28,7 +28,14 @@ def clean_files(home: Home, person: Person, needles: Needles) -> list[Counts]:
     def is_named(text: str) -> bool:
         return bool(needles.found_in(text))
 
-    for folder in (home.root / "logs", home.dbt_target, home.dagster, home.reports, home.scratch):
+    for folder in (
+        home.root / "access",
+        home.root / "logs",
+        home.dbt_target,
+        home.dagster,
+        home.reports,
+        home.scratch,
+    ):
         found.append(_clean_folder(folder, is_named))
     found.append(_clean_folder(home.state, is_named))
     return [counts for counts in found if counts.found]

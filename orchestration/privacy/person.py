@@ -117,7 +117,7 @@ def find_person(
     customers = _customers(connection, forms if kind in (None, CUSTOMER) else [], nodes.values())
     if not nodes and not customers:
         return None
-    if len(customers) > 1 or len({name for name, _ in nodes}) > 1 and kind is None:
+    if len(customers) > 1 or (len({name for name, _ in nodes}) > 1 and kind is None):
         kinds = sorted({name for name, _ in nodes})
         raise CdpError(
             f"{masked(text)!r} stands for more than one identifier or customer "

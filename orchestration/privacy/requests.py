@@ -143,9 +143,14 @@ class Journal:
         self._told["done"][step] = [vars(each) for each in counts]
         self._write()
 
-    def forget_steps(self) -> None:
-        """Every step is to be done again."""
-        self._told["done"] = {}
+    def counts_of(self, step: str) -> list[dict[str, Any]]:
+        counted: list[dict[str, Any]] = self._told["done"].get(step, [])
+        return counted
+
+    def forget_steps(self, steps: Iterable[str] | None) -> None:
+        """These steps, or all, are to be done again."""
+        for step in list(self._told["done"]) if steps is None else steps:
+            self._told["done"].pop(step, None)
         self._write()
 
     def remove(self) -> None:

@@ -6,7 +6,7 @@ takes the old one's place in one step, and the next build makes all else.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from orchestration.landing.store import LANDING, PAIRS_PLACE, rejected_name
 from orchestration.privacy.person import Person
 from orchestration.privacy.raw import RawFinder, chosen, relation
 from orchestration.privacy.rows import Marks, changed_row
+from orchestration.privacy.suppressions import PLACE as SUPPRESSIONS
 from orchestration.publish.publish import built_schemas
 from orchestration.warehouse.base import quoted
 
@@ -95,6 +96,8 @@ def clean_warehouse(
             _copy_rejected(copy, rejected[place])
         elif place == PAIRS_PLACE:
             _copy_without(copy, place, _either_node())
+        elif place == SUPPRESSIONS:
+            _copy_without(copy, place, _contact_point())
         elif place in HISTORY:
             HISTORY[place](copy)
         elif place != LOADS:
@@ -208,7 +211,9 @@ def _append_changed(copy: _Copy, table: Table, marks: Marks) -> None:
             extra, number, load_id, file, loaded_at, as_of, row_id = row[len(names) :]
             changed = changed_row(marks, row_id, {**values, "_extra": extra})
             extra = changed.pop("_extra")
-            columns = {name: [text] for name, text in changed.items()}
+            columns: dict[str, Sequence[str | None]] = {
+                name: [text] for name, text in changed.items()
+            }
             chunk = Chunk(columns, [number], [extra], lambda _: "")
             checked, _ = checker.check([(Load(load_id, file, loaded_at, as_of), chunk)])
             if checked.good.num_rows == 0:
@@ -293,6 +298,10 @@ def _either_node() -> str:
 
 def _identifier() -> str:
     return "(identifier_type || '|' || identifier_value) in (select unnest($named::varchar[]))"
+
+
+def _contact_point() -> str:
+    return "(contact_point_type || '|' || contact_point) in (select unnest($named::varchar[]))"
 
 
 def _copy_map(copy: _Copy) -> None:

@@ -14,8 +14,8 @@ from orchestration.errors import CdpError
 from orchestration.home import Home
 from orchestration.landing.declarations import Source
 from orchestration.landing.store import LANDING, PAIRS_PLACE, rejected_name
-from orchestration.privacy.suppressions import PLACE as SUPPRESSIONS
 from orchestration.lock import hold_lock
+from orchestration.privacy.suppressions import PLACE as SUPPRESSIONS
 from orchestration.warehouse.base import Warehouse
 from orchestration.warehouse.connect import open_warehouse, settled_engine
 from orchestration.warehouse.history import INSTALLATION, copy_table, history_tables
