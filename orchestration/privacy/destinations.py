@@ -20,7 +20,7 @@ from orchestration.syncs.connections import (
     load_connections,
 )
 from orchestration.syncs.ledger import Keys
-from orchestration.syncs.ledger_erase import held_keys
+from orchestration.syncs.ledger_erase import held_keys, syncs_that_sent
 from orchestration.syncs.settings import SyncSettings, load_syncs
 
 
@@ -31,9 +31,11 @@ def clean_destinations(home: Home, person: Person, needles: Needles) -> list[Cou
     if home.ledger.exists():
         for each in held_keys(home.ledger, Keys.of(home), person.customer_ids):
             held.setdefault(each.sync, []).append(each.dest_key)
+    sent = syncs_that_sent(home.ledger, person.customer_ids)
     found = [
         _clean_sync(home, sync, connections.get(sync.meta.destination), held.get(sync.name, []))
         for sync in load_syncs(home.manifest)
+        if sync.name in sent | held.keys()
     ]
     for name, connection in connections.items():
         if isinstance(connection, SmtpConnection) and connection.maildir:
@@ -47,11 +49,10 @@ def _clean_sync(
     connection: SmtpConnection | FileConnection | None,
     keys: list[str],
 ) -> Counts:
-    counts = Counts(f"destination/{sync.name}", found=len(keys))
-    if not keys:
-        return counts
+    """A mirror from which the sync has just removed the person still keeps older versions."""
+    counts = Counts(f"destination/{sync.name}", found=max(1, len(keys)))
     if connection is None:
-        counts.left = len(keys)
+        counts.left = counts.found
         counts.note = f"there is no connection {sync.meta.destination}: nothing could be removed"
         return counts
     if sync.meta.mode == "message":
@@ -59,7 +60,7 @@ def _clean_sync(
         return counts
     destination = build_destination(home, sync, connection)
     if destination.spec.erasure == "unsupported":
-        counts.left = len(keys)
+        counts.left = counts.found
         counts.note = "the tool cannot erase: remove the person there"
         return counts
     try:
@@ -71,8 +72,8 @@ def _clean_sync(
         ) from error
     finally:
         destination.close()
-    counts.removed = sum(1 for outcome in outcomes if outcome.answer is Answer.ACKED)
-    counts.left = len(keys) - counts.removed
+    failed = sum(1 for outcome in outcomes if outcome.answer is not Answer.ACKED)
+    counts.left, counts.removed = failed, counts.found - failed
     return counts
 
 

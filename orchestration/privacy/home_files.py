@@ -22,12 +22,12 @@ OWN_KEEPERS = ("activation.sqlite", "secrets.env")
 
 def clean_files(home: Home, person: Person, needles: Needles) -> list[Counts]:
     """Look through all files of a home that no other step has cleaned."""
-    found = [_clean_truth(home, person)]
     shutil.rmtree(home.scratch / "privacy_spill", ignore_errors=True)
 
     def is_named(text: str) -> bool:
         return bool(needles.found_in(text))
 
+    found = [_clean_truth(home, person, is_named)]
     for folder in (
         home.root / "access",
         home.root / "logs",
@@ -69,7 +69,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _clean_truth(home: Home, person: Person) -> Counts:
+def _clean_truth(home: Home, person: Person, is_named: Callable[[str], bool]) -> Counts:
     """Who is who in the demo's sample: rows of the person's identifiers and records."""
     counts = Counts("truth")
     for path in sorted(home.truth.glob("*.csv")) if home.truth.exists() else []:
@@ -80,6 +80,7 @@ def _clean_truth(home: Home, person: Person) -> Counts:
             for row in rows
             if tuple(row[:2]) not in person.identifiers
             and (".".join(row[:2]), row[2] if len(row) > 2 else "") not in person.records
+            and not is_named(",".join(row))
         ]
         if len(kept) < len(rows):
             partial = path.with_name(f".{path.name}.part")

@@ -41,6 +41,19 @@ def held_keys(ledger: Path, keys: Keys, customer_ids: Iterable[str]) -> list[Hel
     ]
 
 
+def syncs_that_sent(ledger: Path, customer_ids: Iterable[str]) -> set[str]:
+    """Syncs by which these customers reached a destination, or may have, if only once."""
+    if not _is_there(ledger):
+        return set()
+    with _opened(ledger) as connection:
+        rows = connection.execute(
+            "select distinct sync, customer_id from outbox "
+            "where operation <> 'delete' and state in ('acked', 'unknown', 'inflight')"
+        ).fetchall()
+    wanted = set(customer_ids)
+    return {sync for sync, customer_id in rows if customer_id in wanted}
+
+
 def erase_people(ledger: Path, customer_ids: Iterable[str], now: datetime) -> tuple[int, int]:
     """Take people out of a ledger; gives how many deliveries went and changes were emptied."""
     if not _is_there(ledger):
