@@ -48,6 +48,7 @@ from orchestration.warehouse.connect import engine_of
 from orchestration.warehouse.history import history_tables
 
 Progress = Callable[[str], None]
+Build = Callable[[Home, date, Progress], None]
 DESTINATION = "destination/"
 AFTER_DESTINATIONS = ("destinations", "ledger", "files")
 
@@ -88,10 +89,12 @@ def erase(
     kind: str | None = None,
     backup_folders: Sequence[Path] = (),
     wait_seconds: float = 0,
+    build: Build | None = None,
 ) -> Erased:
     """Erase a person, or go on where an erasure of them was cut short.
 
-    Raises `NobodyKnown` for somebody whom no table knows.
+    Raises `NobodyKnown` for somebody whom no table knows. `build` stands for the whole run that
+    builds, checks, publishes and sends (tests of the other steps need none).
     """
     refuse_other_engines(home)
     if not home.warehouse.exists():
@@ -104,7 +107,18 @@ def erase(
         request = before if before is not None and before.is_open else None
         if request is None or not Journal(home, request.request_id).has_begun:
             request = _begin(home, requests, identifier, strategy, kind, request, progress)
-        return _Erasure(home, requests, request, as_of, backup_folders, progress).run()
+        erasure = _Erasure(
+            home, requests, request, as_of, backup_folders, progress, build or build_anew
+        )
+        return erasure.run()
+
+
+def build_anew(home: Home, as_of: date, progress: Progress) -> None:
+    """Build, check and publish without the person; mirrors are sent the removal."""
+    # Importing Dagster takes seconds.
+    from orchestration.pipeline import run_all
+
+    run_all(home, as_of, progress, force=True)
 
 
 def _asked_for(identifier: str, kind: str | None) -> set[Named]:
@@ -162,7 +176,9 @@ class _Erasure:
         as_of: date,
         backup_folders: Sequence[Path],
         progress: Progress,
+        build: Build,
     ) -> None:
+        self.build = build
         self.home = home
         self.requests = requests
         self.request = request
@@ -263,10 +279,7 @@ class _Erasure:
             )
 
     def _build(self) -> Iterable[Counts]:
-        """Build, check and publish without the person; mirrors are sent the removal."""
-        from orchestration.pipeline import run_all
-
-        run_all(self.home, self.as_of, self.progress, force=True)
+        self.build(self.home, self.as_of, self.progress)
         return [Counts("published", note="built and published anew")]
 
     def _clean_destinations(self) -> Iterable[Counts]:

@@ -97,8 +97,11 @@ def find_person(
     kind: str | None = None,
 ) -> Person | None:
     """The person an identifier stands for in the warehouse; None where nobody has it."""
-    if not has_table(connection, "identity", "identity_map"):
-        raise CdpError("Nothing is built here yet, so nobody can be looked up: `cdp run` first.")
+    if not has_table(connection, "identity", "identity_redirects"):
+        raise CdpError(
+            "There is no finished build, so nobody can be looked up: `cdp run` first, or run an "
+            "erasure that was cut short again (`cdp privacy status`)."
+        )
     forms = forms_of(text)
     nodes = {
         (row[0], row[1]): row[2]

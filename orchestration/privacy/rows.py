@@ -32,6 +32,7 @@ from orchestration.warehouse.base import quoted
 # A shorter text is a number among numbers: it is looked for in declared columns alone.
 DISTINCTIVE = 9
 ROWS = "privacy_rows"
+_NO_DIGITS = re.compile(r"[^0-9]+")
 Matches = Callable[[str, str], bool]
 
 
@@ -69,6 +70,7 @@ class Needles:
                     hashed = hashlib.sha256(text.encode()).hexdigest()
                     self.texts.append(hashed)
                     patterns.append(hashed)
+        self._lowered = [text.lower() for text in self.texts]
         self._pattern = (
             re.compile(
                 rf"(?<![A-Za-z0-9])(?:{'|'.join(patterns)})(?![A-Za-z0-9-]|[.][A-Za-z0-9])",
@@ -83,19 +85,21 @@ class Needles:
 
     def found_in(self, text: str) -> set[str]:
         """The spellings of the person's values in a text."""
+        if not self._may_be_in(text):
+            return set()
         return {
             match[0]
             for match in (self._pattern.finditer(text) if self._pattern else ())
             if not _is_within_address(text, match)
         }
 
-    def taken_out(self, text: str) -> str:
-        """The text without them."""
-        if not self._pattern:
-            return text
-        return self._pattern.sub(
-            lambda match: match[0] if _is_within_address(text, match) else "", text
-        )
+    def _may_be_in(self, text: str) -> bool:
+        """A quick look: files of megabytes are looked through, nearly all for nothing."""
+        lowered = text.lower()
+        if any(each in lowered or each.replace("@", "%40") in lowered for each in self._lowered):
+            return True
+        digits = _NO_DIGITS.sub("", text) if self.digits else ""
+        return any(each in digits for each in self.digits)
 
     def condition(self, text: str) -> str:
         """SQL that is true where a text may hold one; `found_in` then says whether it does."""
