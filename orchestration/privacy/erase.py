@@ -30,6 +30,7 @@ from orchestration.privacy.person import (
     Strategy,
     find_person,
     forms_of,
+    has_table,
     known_kinds,
     open_reading,
 )
@@ -130,6 +131,8 @@ def _asked_for(identifier: str, kind: str | None) -> set[Named]:
 def _is_back(home: Home, identifier: str, kind: str | None) -> bool:
     """Whether a table knows somebody again who was erased; tombstones should prevent it."""
     with open_reading(home) as connection:
+        if not has_table(connection, "identity", "identity_redirects"):
+            return False
         person = find_person(connection, identifier, "connected", kind)
     return person is not None and bool(person.identifiers)
 

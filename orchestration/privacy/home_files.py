@@ -18,6 +18,8 @@ from orchestration.privacy.warehouse import Counts
 # Kept line by line; any other file that names the person is removed, and made again when needed.
 TEXTS = (".log", ".txt", ".csv", ".jsonl", ".out", ".err")
 OWN_KEEPERS = ("activation.sqlite", "secrets.env")
+# What requests keep holds hashes, or is encrypted.
+OWN_FOLDER = "privacy"
 
 
 def clean_files(home: Home, person: Person, needles: Needles) -> list[Counts]:
@@ -64,7 +66,7 @@ def _files(folder: Path) -> Iterator[Path]:
         return
     for path in sorted(folder.rglob("*")):
         is_beside = path.name.endswith(("-wal", "-shm"))
-        is_ours = path.name.startswith(OWN_KEEPERS) or "privacy" in path.parts
+        is_ours = path.name.startswith(OWN_KEEPERS) or path.parent.name == OWN_FOLDER
         if path.is_file() and not path.is_symlink() and not is_beside and not is_ours:
             yield path
 
