@@ -36,7 +36,7 @@ from orchestration.privacy.person import (
 )
 from orchestration.privacy.raw import RawFinder
 from orchestration.privacy.requests import Journal, Request, Requests, report_path
-from orchestration.privacy.rows import Needles
+from orchestration.privacy.rows import NATIONAL, Needles, split_number
 from orchestration.privacy.spelling import CODES
 from orchestration.privacy.suppressions import unsuppress
 from orchestration.privacy.tombstones import Named, Tombstones, write_private
@@ -259,6 +259,11 @@ class _Erasure:
             *self.person.identifiers,
             *((CUSTOMER, each) for each in self.person.customer_ids),
             *self.journal.remembered,
+            *(
+                (NATIONAL, split_number(value, _calling_codes())[1])
+                for kind, value in self.person.identifiers
+                if kind == "phone" and value.startswith("+")
+            ),
         }
         added = Tombstones(self.home).add(named, self.request.request_id)
         unsuppress(self.home, self.person.identifiers)
@@ -271,15 +276,16 @@ class _Erasure:
         # Nothing is published from here on until a build has made all tables again.
         begin_build(self.home)
         with open_reading(self.home) as connection:
-            return clean_warehouse(
+            clean_warehouse(
                 self.home,
                 connection,
                 self.declarations,
                 self.person,
                 history_tables(self.home.manifest),
                 self.request.request_id,
-                lambda line: None,
+                self.journal.note_warehouse,
             )
+        return [Counts(**each) for each in self.journal.noted_warehouse()]
 
     def _build(self) -> Iterable[Counts]:
         self.build(self.home, self.as_of, self.progress)

@@ -10,7 +10,7 @@ from orchestration.landing.declarations import Table
 from orchestration.landing.files import move_to_archive
 from orchestration.landing.readers import Chunk, Refused
 from orchestration.privacy.files import marks_of_chunk, marks_of_file, write_without
-from orchestration.privacy.rows import Finder, changed_row
+from orchestration.privacy.rows import NATIONAL, Finder, changed_row, national_forms
 from orchestration.privacy.spelling import ADDRESS, Spelling, identifier_priorities
 from orchestration.privacy.tombstones import Tombstones
 
@@ -27,9 +27,15 @@ class ErasedGate:
         self.tombstones = Tombstones(home)
         connection = duckdb.connect(config={"threads": 2})
         connection.execute("set TimeZone = 'UTC'")
-        self.finder = Finder(connection, Spelling(connection), self.tombstones.matches)
+        spelling = Spelling(connection)
         codes = connection.execute("select calling_code from calling_codes").fetchall()
-        self.calling_codes = sorted({str(code) for (code,) in codes})
+        self.calling_codes = frozenset(str(code) for (code,) in codes)
+        self.finder = Finder(
+            connection,
+            spelling,
+            self.tombstones.matches,
+            calling_codes=self.calling_codes,
+        )
 
     def clean(self, table: Table, chunk: Chunk) -> tuple[Chunk, int]:
         """The chunk without rows of erased people, and how many those were."""
@@ -64,17 +70,14 @@ class ErasedGate:
         words = set(WORDS.split(text)[:MOST_WORDS])
         words |= {found.replace("%40", "@") for found in re.findall(ADDRESS, text)}
         words |= {word.lower() for word in words} | {word.upper() for word in words}
-        words |= {number for typed in NUMBERS.findall(text) for number in self._numbers(typed)}
+        if any(
+            self.tombstones.matches(NATIONAL, form)
+            for typed in NUMBERS.findall(text)
+            for form in national_forms(typed, self.calling_codes)
+        ):
+            return True
         kinds = identifier_priorities()
         return any(self.tombstones.matches(kind, word) for word in words if word for kind in kinds)
-
-    def _numbers(self, typed: str) -> set[str]:
-        """What a number may be in the international form: its country is not known here."""
-        digits = re.sub(r"\D", "", typed)
-        national = digits.lstrip("0")
-        return {f"+{digits}", f"+{national}"} | {
-            f"+{code}{national}" for code in self.calling_codes
-        }
 
     def put_away(self, path: Path, target: Path, table: Table) -> None:
         """Move an original to the archive without what names erased people."""

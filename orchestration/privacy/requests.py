@@ -147,6 +147,20 @@ class Journal:
         counted: list[dict[str, Any]] = self._told["done"].get(step, [])
         return counted
 
+    def note_warehouse(self, counts: Iterable[Any]) -> None:
+        """What is found in the warehouse, before the file without it takes its place.
+
+        Killed right after that, the next run finds nothing there: what was noted first counts.
+        """
+        known = {each["place"]: each for each in self.noted_warehouse()}
+        found = {each.place: vars(each) for each in counts}
+        self._told["warehouse"] = list({**found, **known}.values())
+        self._write()
+
+    def noted_warehouse(self) -> list[dict[str, Any]]:
+        noted: list[dict[str, Any]] = self._told.get("warehouse", [])
+        return noted
+
     def forget_steps(self, steps: Iterable[str] | None) -> None:
         """These steps, or all, are to be done again."""
         for step in list(self._told["done"]) if steps is None else steps:

@@ -31,6 +31,10 @@ from orchestration.warehouse.base import quoted
 
 # A shorter text is a number among numbers: it is looked for in declared columns alone.
 DISTINCTIVE = 9
+SHORTEST_NUMBER = 6
+# The national part of a phone, by which it is known in other text where only hashes are.
+NATIONAL = "phone_in_text"
+TYPED_NUMBER = "[+(]?[0-9][0-9 .()/-]{5,20}[0-9]"
 ROWS = "privacy_rows"
 _NO_DIGITS = re.compile(r"[^0-9]+")
 Matches = Callable[[str, str], bool]
@@ -40,7 +44,7 @@ class Needles:
     """A person's values as they may stand in other text: addresses, phones, long ids, hashes."""
 
     def __init__(self, named: Iterable[Named], calling_codes: Iterable[str] = ()) -> None:
-        codes = sorted(calling_codes, key=len, reverse=True)
+        codes = list(calling_codes)
         self.texts: list[str] = []
         patterns: list[str] = []
         self.digits: list[str] = []
@@ -49,11 +53,7 @@ class Needles:
                 self.texts.append(value)
                 patterns.append(re.escape(value).replace("@", "(?:@|%40)"))
             elif kind == "phone" and value.startswith("+"):
-                national = next(
-                    (value[1 + len(code) :] for code in codes if value[1:].startswith(code)),
-                    value[1:],
-                )
-                code = value[1 : len(value) - len(national)]
+                code, national = split_number(value, codes)
                 self.texts.append(value[1:])
                 self.digits.append(national)
                 patterns.append(_typed_phone(code, national))
@@ -116,6 +116,23 @@ class Needles:
         return " or ".join(looks) or "false"
 
 
+def split_number(value: str, codes: Iterable[str]) -> tuple[str, str]:
+    """The country's code and the rest of a number in the international form."""
+    for code in sorted(codes, key=len, reverse=True):
+        if value[1:].startswith(code):
+            return code, value[1 + len(code) :]
+    return "", value[1:]
+
+
+def national_forms(typed: str, codes: Iterable[str]) -> set[str]:
+    """What the national part of a number may be that somebody typed in other text."""
+    digits = re.sub(r"[^0-9]", "", typed)
+    forms = {digits.lstrip("0")}
+    for text in (digits, digits.removeprefix("00")):
+        forms |= {text[len(code) :].lstrip("0") for code in codes if text.startswith(code)}
+    return {form for form in forms if len(form) >= SHORTEST_NUMBER}
+
+
 def _typed_phone(code: str, national: str) -> str:
     """A number with or without its country, and with signs between its digits."""
     between = "[ .()/-]{0,3}"
@@ -168,6 +185,7 @@ class Finder:
     spelling: Spelling
     matches: Matches
     needles: Needles | None = None
+    calling_codes: frozenset[str] = frozenset()
 
     def marks(self, table: Table, relation: str) -> Marks:
         """The person's rows in a relation that has the table's columns, `_extra`, `row_id`."""
@@ -274,18 +292,26 @@ class Finder:
                         marks.dropped.add(row_id)
                         marks.by_key_alone.add(row_id)
             return
-        rows = self.connection.execute(
-            f"select row_id, regexp_extract_all({text}, {_literal(ADDRESS)}) from {relation} "
-            f"where contains({text}, '@') or contains({text}, '%40')"
-        ).fetchall()
         known: dict[str, bool] = {}
-        for row_id, addresses in rows:
-            for address in addresses:
-                if address not in known:
-                    spelled = address.lower().replace("%40", "@")
-                    known[address] = self.matches("email", spelled)
-                if known[address]:
-                    marks.texts[row_id].add(address)
+        for pattern in (ADDRESS, TYPED_NUMBER):
+            rows = self.connection.execute(
+                f"select row_id, regexp_extract_all({text}, {_literal(pattern)}) as found "
+                f"from {relation} where len(found) > 0"
+            ).fetchall()
+            for row_id, found in rows:
+                for typed in found:
+                    if typed not in known:
+                        known[typed] = self._is_of_erased(typed)
+                    if known[typed]:
+                        marks.texts[row_id].add(typed)
+
+    def _is_of_erased(self, typed: str) -> bool:
+        """Whether an address or a number in some text is one of which only the hash is known."""
+        address = typed.lower().replace("%40", "@")
+        if "@" in address:
+            return self.matches("email", address)
+        forms = national_forms(typed, self.calling_codes)
+        return any(self.matches(NATIONAL, form) for form in forms)
 
 
 def is_about(mentions: list[tuple[Field, str, bool]]) -> bool:

@@ -69,11 +69,11 @@ def clean_warehouse(
     person: Person,
     history: Iterable[Place],
     request_id: str,
-    progress: Callable[[str], None],
-) -> list[Counts]:
+    note: Callable[[list[Counts]], None],
+) -> None:
     """Put a warehouse without the person in the place of the one attached as `old`.
 
-    The connection lets go of the old file before it is replaced.
+    The connection lets go of the old file before it is replaced; what was found is noted before.
     """
     fresh = home.warehouse.with_name(f".{home.warehouse.name}.erasing")
     for path in (fresh, _log(fresh)):
@@ -102,10 +102,10 @@ def clean_warehouse(
             HISTORY[place](copy)
         elif place != LOADS:
             _copy_without(copy, place, "false")
-        progress(f"{place[0]}.{place[1]} copied")
     if LOADS in places:
         _copy_loads(copy)
     connection.execute("checkpoint fresh; detach fresh; detach old")
+    note(list(copy.counts.values()))
     reach("erase_before_swap")
     with fresh.open("rb+") as file:
         os.fsync(file.fileno())
@@ -114,7 +114,6 @@ def clean_warehouse(
     _log(home.warehouse).unlink(missing_ok=True)
     fresh.replace(home.warehouse)
     reach("erase_after_swap")
-    return list(copy.counts.values())
 
 
 def _log(path: Path) -> Path:
