@@ -7,6 +7,7 @@ import duckdb
 
 from orchestration.home import Home
 from orchestration.landing.declarations import Source, Table
+from orchestration.landing.files import UNFINISHED, Stamp
 from orchestration.landing.readers import SUFFIXES, Refused
 from orchestration.privacy.files import marks_of_file, write_without
 from orchestration.privacy.person import Person
@@ -32,10 +33,12 @@ def clean_landed(
         finder = raw.finder(person)
         needles = raw.needles(person)
         values = {value for _, value in person.identifiers}
-        for number, (path, table) in enumerate(_files(folder, declarations), start=1):
+        files = _files(folder, declarations, is_archive=folder == home.archive)
+        for number, (path, table) in enumerate(files, start=1):
             label = table.label if table else "files of no declared table"
             counts = found.setdefault(label, Counts(f"{folder.name}/{label}"))
             partial = path.with_name(f".{path.name}.part")
+            stamp = Stamp.of(path)
             try:
                 if table is None:
                     raise Refused("undeclared", "no table is declared for it")
@@ -45,7 +48,8 @@ def clean_landed(
             except Refused:
                 _clean_unreadable(path, partial, counts, lambda t: names(t, needles, values))
                 continue
-            if not marks:
+            if not marks or Stamp.of(path) != stamp:
+                # Written to meanwhile: the landing of the build that follows leaves it out.
                 continue
             counts.found += len(marks.dropped) + len(marks.changed)
             counts.removed += len(marks.dropped)
@@ -59,15 +63,19 @@ def clean_landed(
     return [counts for counts in found.values() if counts.found or counts.note]
 
 
-def _files(folder: Path, declarations: Mapping[str, Source]) -> Iterator[tuple[Path, Table | None]]:
+def _files(
+    folder: Path, declarations: Mapping[str, Source], is_archive: bool
+) -> Iterator[tuple[Path, Table | None]]:
     if not folder.exists():
         return
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.is_symlink():
             continue
-        if path.name.startswith(".") and path.name.endswith(".part"):
-            # What a killed erasure or landing left half written.
-            path.unlink()
+        if path.name.startswith(".") or path.name.lower().endswith(UNFINISHED):
+            if is_archive:
+                # What a killed erasure or landing left half written.
+                path.unlink()
+            # In landing somebody is writing it: tombstones know the person when it lands.
             continue
         source, name = (*path.relative_to(folder).parts, "", "")[:2]
         declared = declarations.get(source)

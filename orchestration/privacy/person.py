@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from orchestration.errors import CdpError
+from orchestration.errors import CdpError, LockHeld
 from orchestration.home import Home
 from orchestration.lookup import masked
 from orchestration.privacy.spelling import identifier_priorities
@@ -77,7 +77,17 @@ def open_reading(home: Home) -> duckdb.DuckDBPyConnection:
     connection.execute("set TimeZone = 'UTC'")
     home.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection.execute("set temp_directory = ?", [str(home.scratch / "privacy_spill")])
-    connection.execute("attach '" + str(home.warehouse).replace("'", "''") + "' as old (read_only)")
+    try:
+        connection.execute(
+            "attach '" + str(home.warehouse).replace("'", "''") + "' as old (read_only)"
+        )
+    except duckdb.IOException as error:
+        connection.close()
+        if "lock" not in str(error).lower():
+            raise
+        raise LockHeld(
+            f"{home.warehouse.name} is open in another process. Wait for it to end, or close it."
+        ) from error
     return connection
 
 

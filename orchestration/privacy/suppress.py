@@ -70,7 +70,8 @@ def _contact_points(home: Home, identifier: str, strategy: str) -> set[ContactPo
         return {own}
     found = {
         (point_type, point)
-        for point_type, point in contact_points_of(home, identifier)
+        for form in forms_of(identifier)
+        for point_type, point in contact_points_of(home, form)
         if point_type in CONTACT_KINDS
     }
     found |= {own} if own else set()
