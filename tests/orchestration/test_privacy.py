@@ -49,6 +49,7 @@ from test_backup import copied, files_of, give_manifest, order
 from orchestration.backup import backup_home, look_into, restore_home
 from orchestration.build_state import end_build
 from orchestration.demo.company import make_company
+from orchestration.doctor import examine
 from orchestration.errors import CdpError
 from orchestration.home import Home
 from orchestration.landing.declarations import load_declarations
@@ -846,6 +847,10 @@ def test_a_request_counts_its_days(empty_home: Home) -> None:
     request = requests.receive("erase", "exact", datetime(2026, 11, 1, tzinfo=UTC))
     assert request.due_on == "2026-12-01" and request.days_left(date(2026, 11, 11)) == 20
     assert request.days_left(date(2026, 12, 2)) == -1
+    ((near, told),) = [
+        (each.state, each.found) for each in examine(empty_home) if each.what == "privacy requests"
+    ]
+    assert near in ("note", "bad") and told.startswith("1 wait")
     done = requests.update(request, status="finished")
     assert done.days_left(date(2026, 11, 11)) is None
     ended = cdp(empty_home, "privacy", "status", "--json")
