@@ -65,9 +65,17 @@ LEDGER = "ledger.sqlite"
 SECRETS = "keys.env"
 ORIGINALS = "originals.parquet"
 # Put back only where the home has none of its own.
-STATE_FILES = ("state/pepper.fingerprint", "state/demo.json", "sources.yml", "connections.yml")
+TOMBSTONES = ("state/privacy/tombstones.json", "state/privacy/requests.json")
+STATE_FILES = (
+    "state/pepper.fingerprint",
+    "state/demo.json",
+    "sources.yml",
+    "connections.yml",
+    *TOMBSTONES,
+)
 OTHER_MEMBERS = (LEDGER, SECRETS, ORIGINALS, *STATE_FILES)
 CHUNK_BYTES = 1 << 20
+BACKUPS = "backups.json"
 
 Progress = Callable[[str], None]
 
@@ -182,8 +190,56 @@ def backup_home(
                 tables=tables,
                 members=_hashes(folder),
             )
+            _remember(home, path)
             _write_file(path, folder, contents)
     return Backup(path, path.stat().st_size, contents)
+
+
+def known_backups(home: Home) -> list[Path]:
+    """Backups that this home made and that are still where they were put."""
+    listed = home.state / BACKUPS
+    made = json.loads(listed.read_text()) if listed.exists() else []
+    return [Path(each) for each in made if Path(each).is_file()]
+
+
+def _remember(home: Home, path: Path) -> None:
+    """An erasure must find the backups that hold the person."""
+    known = [str(each) for each in known_backups(home)]
+    if str(path.absolute()) not in known:
+        known.append(str(path.absolute()))
+    fresh = home.state / f"{BACKUPS}.new"
+    fresh.write_text(json.dumps(known, indent=1))
+    fresh.replace(home.state / BACKUPS)
+
+
+# Given the folder with a backup's parts, changes them; the tables as they are then, None for as
+# they were.
+Change = Callable[[Path, list[SavedTable]], list[SavedTable] | None]
+
+
+def rewrite_backup(home: Home, file: Path, change: Change) -> bool:
+    """Change what a backup of this home holds, in one step; False where nothing was to change.
+
+    The caller holds the home's lock.
+    """
+    with _opened(file) as (archive, contents), _workshop(home) as folder:
+        kept = home.state / "installation"
+        if not kept.exists() or kept.read_text() != contents.installation:
+            raise CdpError(f"{file.name} is another installation's; nothing in it was changed.")
+        _read_members(file, archive, contents, folder)
+        tables = change(folder, contents.tables)
+        if tables is None:
+            return False
+        ledger = _ledger(folder)
+        changed = contents.model_copy(
+            update={
+                "tables": tables,
+                "deliveries": None if ledger is None else ledger_copy.count_deliveries(ledger),
+                "members": _hashes(folder),
+            }
+        )
+        _write_file(file, folder, changed)
+    return True
 
 
 def look_into(file: Path) -> Backup:
@@ -223,6 +279,7 @@ def restore_home(
             _refuse_strangers(warehouse, contents)
             sends = ledger_copy.sent_since(home.ledger, ledger) if with_ledger else 0
             ids = _forgotten(warehouse, folder, sends, contents, yes)
+            contents = _without_erased(home, folder, contents)
             _put_back(home, warehouse, file, folder, contents, history_tables(manifest), progress)
             remember_installation(home, warehouse)
             _put_back_state(home, folder, keys, with_ledger)
@@ -295,7 +352,7 @@ def _save_originals(warehouse: Warehouse, folder: Path) -> None:
 def _save_state(home: Home, folder: Path, with_keys: bool) -> int | None:
     for name in STATE_FILES:
         if (home.root / name).exists():
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(home.root / name, folder / name)
     if with_keys:
         lines = [f"{name}={read_secret(home, name)}\n" for name in KEYS]
@@ -422,6 +479,15 @@ def _damaged(file: Path, what: str) -> CdpError:
 
 
 # Putting back -------------------------------------------------------------------------------
+
+
+def _without_erased(home: Home, folder: Path, contents: Contents) -> Contents:
+    """A backup of before an erasure, without whom the home's tombstones know."""
+    if not (home.root / TOMBSTONES[0]).exists():
+        return contents
+    from orchestration.privacy.backups import without_erased
+
+    return contents.model_copy(update={"tables": without_erased(home, folder, contents.tables)})
 
 
 def _ledger(folder: Path) -> Path | None:
@@ -569,9 +635,11 @@ def _put_back_state(home: Home, folder: Path, keys: dict[str, str], with_ledger:
             stream.writelines(f"{name}={value}\n" for name, value in keys.items())
     for name in STATE_FILES:
         # Whoever has lost the keys begins with new ones.
-        is_of_lost_keys = name == "state/pepper.fingerprint" and not with_ledger
+        is_keyed = name in ("state/pepper.fingerprint", *TOMBSTONES)
+        is_of_lost_keys = is_keyed and not with_ledger
         target = home.root / name
         if (folder / name).exists() and not target.exists() and not is_of_lost_keys:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.copyfile(folder / name, target)
 
 

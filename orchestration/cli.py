@@ -24,6 +24,7 @@ email: {type: smtp, embedded: true, maildir: outbox/maildir, sender: hello@shop.
 csv_drop: {type: file, folder: outbox}
 """
 EXIT_FAULT = 1
+EXIT_NOBODY = 2
 EXIT_HELD = 75
 
 out = Console(highlight=False, soft_wrap=True)
@@ -203,7 +204,7 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
     if json_:
         show_json(report.as_dict())
         return
-    table = _table("Table", "Files", "Landed", "Loaded", "Rejected", "Duplicate")
+    table = _table("Table", "Files", "Landed", "Loaded", "Rejected", "Duplicate", "Suppressed")
     for result in report:
         if result.files:
             table.add_row(
@@ -216,6 +217,7 @@ def land(sources: tuple[str, ...], wait_seconds: float, json_: bool) -> None:
                         result.loaded,
                         result.rejected,
                         result.duplicate,
+                        result.suppressed,
                     )
                 ),
             )
@@ -775,6 +777,208 @@ PLANNED = {
     "records_without_customer": "Records that lose theirs",
     "records_with_new_customer": "Records that gain one",
 }
+
+
+@main.group()
+def privacy() -> None:
+    """What is held of a person, their erasure everywhere, and the end of contact.
+
+    docs/privacy.md says what each does to each place, and what none can reach.
+    """
+
+
+strategy = click.option(
+    "--strategy",
+    type=click.Choice(["connected", "exact"]),
+    default="connected",
+    show_default=True,
+    help="All identifiers of the customer, or this identifier alone.",
+)
+kind_of = click.option("--type", "kind", metavar="TYPE", help="Its type, where it stands for two.")
+
+
+@contextmanager
+def _nobody_known() -> Iterator[None]:
+    """Somebody unknown is no fault of the home: an exit code of its own."""
+    from orchestration.privacy.erase import NobodyKnown
+
+    try:
+        yield
+    except NobodyKnown as unknown:
+        say(f"cdp: {unknown}")
+        sys.exit(EXIT_NOBODY)
+
+
+@privacy.command("access")
+@click.argument("identifier")
+@strategy
+@kind_of
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the two files (default: access/ in the home).",
+)
+@wait
+@as_json
+def privacy_access(
+    identifier: str,
+    strategy: Any,
+    kind: str | None,
+    output: Path | None,
+    wait_seconds: float,
+    json_: bool,
+) -> None:
+    """Write all that is held of a person as JSON and as a page (mode 0600).
+
+    It opens the warehouse, so it waits for a build to end. Exits with 2 for somebody unknown.
+    """
+    from orchestration.privacy.access import access
+
+    home = this_home()
+    with _nobody_known():
+        answer = access(home, identifier, strategy, kind, output, say, wait_seconds)
+    if json_:
+        show_json(
+            {
+                "request_id": answer.request.request_id,
+                "rows": answer.held.rows,
+                "json": str(answer.json_file),
+                "page": str(answer.page),
+            }
+        )
+        return
+    out.print(f"{answer.held.rows:,} rows of request {answer.request.request_id}:", markup=False)
+    for path in (answer.page, answer.json_file):
+        out.print(f"  {_shown(path)}", markup=False)
+
+
+@privacy.command("erase")
+@click.argument("identifier")
+@strategy
+@kind_of
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--backups",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder with more backups of this home; may be repeated.",
+)
+@wait
+@as_json
+def privacy_erase(
+    identifier: str,
+    strategy: Any,
+    kind: str | None,
+    yes: bool,
+    folders: tuple[Path, ...],
+    wait_seconds: float,
+    json_: bool,
+) -> None:
+    """Remove a person from every place, for good, and build anew.
+
+    Landed files, raw tables, models, histories, ledger, published files, destinations, backups,
+    reports and logs. A keyed hash stays, so that no file brings them back. Killed or failed, run
+    it again: it goes on. Exits with 2 for somebody unknown, with 1 where something is left.
+    """
+    from orchestration.privacy.erase import erase
+
+    home = this_home()
+    if not yes:
+        click.confirm("This cannot be undone. Erase this person?", abort=True, err=True)
+    with _nobody_known():
+        erased = erase(
+            home, identifier, demo_date(home), say, strategy, kind, folders, wait_seconds
+        )
+    request = erased.request
+    if json_:
+        show_json(
+            {
+                "request_id": request.request_id,
+                "status": request.status,
+                "erased_before": erased.was_before,
+                "finished_at": request.finished_at,
+                "places": [vars(each) for each in erased.counts],
+            }
+        )
+    elif erased.was_before:
+        out.print(f"Erased before, at {request.finished_at}; nothing was done again.")
+    else:
+        _rows("Erased", [vars(each) for each in erased.counts])
+        out.print(f"Request {request.request_id}: {request.status}. {request.note}", markup=False)
+    if erased.left and not erased.was_before:
+        sys.exit(EXIT_FAULT)
+
+
+@privacy.command("suppress")
+@click.argument("identifier")
+@strategy
+@wait
+@as_json
+def privacy_suppress(identifier: str, strategy: str, wait_seconds: float, json_: bool) -> None:
+    """Send nothing to a person any more; their data stays. Sends heed it at once."""
+    _change_suppression("suppress", identifier, strategy, wait_seconds, json_)
+
+
+@privacy.command("unsuppress")
+@click.argument("identifier")
+@strategy
+@wait
+@as_json
+def privacy_unsuppress(identifier: str, strategy: str, wait_seconds: float, json_: bool) -> None:
+    """Let a person be sent to again, where their consent allows it."""
+    _change_suppression("unsuppress", identifier, strategy, wait_seconds, json_)
+
+
+def _change_suppression(
+    kind: Any, identifier: str, strategy: str, wait_seconds: float, json_: bool
+) -> None:
+    from orchestration.privacy.suppress import change_suppression
+
+    changed = change_suppression(_with_keys(), identifier, kind, strategy, say, wait_seconds)
+    if json_:
+        show_json(
+            {
+                "request_id": changed.request.request_id,
+                "contact_points": changed.contact_points,
+                "changed": changed.changed,
+            }
+        )
+        return
+    out.print(
+        f"{changed.changed} of {changed.contact_points} contact points {kind}ed. Sends heed it "
+        "now; tables tell it after the next `cdp run`."
+    )
+
+
+@privacy.command("status")
+@as_json
+def privacy_status(json_: bool) -> None:
+    """Every request: what was asked, how far it is, and the days left to answer it."""
+    from datetime import UTC, datetime
+
+    from orchestration.privacy.requests import Requests
+
+    today = datetime.now(UTC).date()
+    rows = [
+        {
+            "request": each.request_id,
+            "kind": each.kind,
+            "strategy": each.strategy,
+            "status": each.status,
+            "received_at": each.received_at,
+            "days_left": each.days_left(today),
+            "finished_at": each.finished_at,
+            "note": each.note,
+        }
+        for each in Requests(this_home()).all()
+    ]
+    if json_:
+        show_json(rows)
+    elif rows:
+        _rows("Requests", rows)
+    else:
+        out.print("Nobody asked yet.")
 
 
 @main.group()

@@ -2,6 +2,7 @@
 
 import stat
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -11,11 +12,14 @@ from orchestration.home import KEYS, PROJECT, Home, as_of_date, read_secret
 from orchestration.landing.declarations import load_declarations
 from orchestration.landing.files import pending_files
 from orchestration.lock import hold_lock
+from orchestration.privacy.requests import Requests
 from orchestration.syncs.connections import load_connections
 from orchestration.syncs.settings import load_syncs
 from orchestration.syncs.status import sync_statuses
 from orchestration.warehouse.connect import open_warehouse, spark_settings, target
 
+# Days before a privacy request is due at which somebody must look.
+DAYS_TO_WARN = 7
 PINNED = {"dbt-core": "1.11", "dbt-duckdb": "1.11.1", "dagster": "1.13", "duckdb": "1.5.5"}
 
 
@@ -39,6 +43,29 @@ def examine(home: Home) -> list[Finding]:
         *_engine(home),
         *_published(home),
         *_syncs(home),
+        *_privacy(home),
+    ]
+
+
+def _privacy(home: Home) -> list[Finding]:
+    """Privacy requests that wait for an answer, and those whose day is near."""
+    if not (home.state / "privacy" / "requests.json").exists():
+        return []
+    today = datetime.now(UTC).date()
+    try:
+        waiting = [each for each in Requests(home).all() if each.is_open]
+    except CdpError as error:
+        return [Finding("bad", "privacy requests", str(error))]
+    days = min((each.days_left(today) or 0 for each in waiting), default=None)
+    if days is None:
+        return [Finding("ok", "privacy requests", "all answered")]
+    return [
+        Finding(
+            "bad" if days < DAYS_TO_WARN else "note",
+            "privacy requests",
+            f"{len(waiting)} wait, the first for {days} days more",
+            "cdp privacy status",
+        )
     ]
 
 

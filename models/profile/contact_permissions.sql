@@ -27,6 +27,13 @@ oversized_clusters as (
 
 ),
 
+-- Who asked to be left alone, whatever was said before or is said after.
+suppressions as (
+
+    select * from {{ ref('stg_privacy__suppressions') }}
+
+),
+
 reasons as (
 
     select
@@ -39,6 +46,7 @@ reasons as (
         contact_points.is_preferred,
         contact_points.last_seen_at,
         case
+            when suppressions.contact_point is not null then 'suppressed'
             when oversized_clusters.customer_id is not null then 'oversized_cluster'
             when contact_points.reachability = 'invalid' then 'invalid'
             -- An advertising network only compares the address.
@@ -68,6 +76,10 @@ reasons as (
 
     inner join consent_purposes
         on contact_points.contact_point_type = consent_purposes.contact_point_type
+
+    left join suppressions
+        on contact_points.contact_point_type = suppressions.contact_point_type
+        and contact_points.contact_point = suppressions.contact_point
 
     left join oversized_clusters
         on contact_points.customer_id = oversized_clusters.customer_id

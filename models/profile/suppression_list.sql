@@ -20,7 +20,7 @@ suppression_list as (
 
     from contact_permissions
 
-    where reason in ('unsubscribed', 'bounced', 'blocked', 'invalid')
+    where reason in ('unsubscribed', 'bounced', 'blocked', 'invalid', 'suppressed')
 
     group by 1, 2, 3, 4
 

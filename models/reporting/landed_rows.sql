@@ -14,6 +14,7 @@ landed_rows as (
         cast(sum(loaded_count) as bigint) as loaded_count,
         cast(sum(rejected_count) as bigint) as rejected_count,
         cast(sum(duplicate_count) as bigint) as duplicate_count,
+        cast(sum(suppressed_count) as bigint) as suppressed_count,
         cast(sum(case when status = 'refused' then 1 else 0 end) as bigint) as refused_file_count
 
     from loads

@@ -248,6 +248,7 @@ def files_frame(result: TableResult) -> pd.DataFrame:
             "loaded": [file.loaded for file in result.files],
             "rejected": [file.rejected for file in result.files],
             "duplicate": [file.duplicate for file in result.files],
+            "suppressed": [file.suppressed for file in result.files],
             "unknown_columns": [len(file.unknown_columns) for file in result.files],
         }
     )
@@ -341,7 +342,7 @@ def files_summary(
         "duplicate_share": files["duplicate"].sum() / landed if landed else 0.0,
         "empty_files": float((read["landed"] == 0).sum()) if len(read) else 0.0,
         "unaccounted_rows": (
-            float(landed - files[["loaded", "rejected", "duplicate"]].sum().sum())
+            float(landed - files[["loaded", "rejected", "duplicate", "suppressed"]].sum().sum())
             if len(files)
             else 0.0
         ),

@@ -139,7 +139,7 @@ def write_landing_report(
     home: Home, as_of: date, results: Iterable[CheckResult], report: Mapping[str, Any]
 ) -> Path:
     """Write `landing.html` from the checks and `LandingReport.as_dict()`."""
-    names = ("files", "landed", "loaded", "rejected", "duplicate")
+    names = ("files", "landed", "loaded", "rejected", "duplicate", "suppressed")
     counts = {
         asset: {name: table[name] for name in names} | {"refused": len(table["refused"])}
         for asset, table in report["tables"].items()
@@ -186,7 +186,7 @@ def _write(path: Path, page: str) -> Path:
 
 
 def _measure(name: str) -> int:
-    order = ("files", "landed", "loaded", "rejected", "duplicate", "refused")
+    order = ("files", "landed", "loaded", "rejected", "duplicate", "suppressed", "refused")
     return order.index(name) if name in order else len(order)
 
 

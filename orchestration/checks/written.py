@@ -27,7 +27,7 @@ LANDED_FILES = (
     WrittenCheck(
         "every_row_is_accounted_for",
         "unaccounted_rows",
-        "landed rows = loaded + rejected + duplicate",
+        "landed rows = loaded + rejected + duplicate + suppressed",
     ),
     WrittenCheck(
         "no_file_is_without_rows", "empty_files", "every file that was read holds rows", 0.0, "warn"

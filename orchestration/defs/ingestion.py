@@ -18,6 +18,7 @@ from orchestration.warehouse.connect import open_warehouse, target
 LOCK_WAIT_SECONDS = 600.0
 BOOKS = (dg.AssetKey(["landing", "current_loads"]), dg.AssetKey(["landing", "loads"]))
 INSTALLATION = dg.AssetKey(["cdp", "installation"])
+SUPPRESSIONS = dg.AssetKey(["privacy", "suppressions"])
 
 
 def raw_key(table: Table) -> dg.AssetKey:
@@ -61,7 +62,7 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
         dg.AssetSpec(
             key, group_name="ingestion", kinds={target()}, description="The loader's own books."
         )
-        for key in (*BOOKS, INSTALLATION)
+        for key in (*BOOKS, INSTALLATION, SUPPRESSIONS)
     ]
     checks = [
         dg.AssetCheckSpec(check.name, asset=key, description=check.description)
@@ -95,7 +96,7 @@ def build_raw_assets(home: Home, sources: Mapping[str, Source]) -> dg.AssetsDefi
                 [each for some in results.values() for each in some],
                 landed.as_dict(),
             )
-        for key in sorted(chosen & {*tables, *BOOKS, INSTALLATION}):
+        for key in sorted(chosen & {*tables, *BOOKS, INSTALLATION, SUPPRESSIONS}):
             table = tables.get(key)
             counts = _metadata(landed.of(table.source, table.name)) if table else {}
             yield dg.MaterializeResult(asset_key=key, metadata=counts)
@@ -120,6 +121,7 @@ def _metadata(result: TableResult) -> Mapping[str, dg.MetadataValue]:
         "loaded_rows": result.loaded,
         "rejected_rows": result.rejected,
         "duplicate_rows": result.duplicate,
+        "suppressed_rows": result.suppressed,
         "refused_files": len(result.refused),
     }
     return {name: dg.MetadataValue.int(value) for name, value in counts.items()}

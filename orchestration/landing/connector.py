@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from orchestration.errors import CdpError
 from orchestration.landing.checking import Checker, Load
 from orchestration.landing.declarations import Source, Table
+from orchestration.landing.gate import Gate
 from orchestration.landing.readers import (
     CHUNK_ROWS,
     Chunk,
@@ -53,6 +54,7 @@ def land_source(
     as_of: date,
     report: LandingReport,
     progress: Progress,
+    gate: Gate,
 ) -> None:
     """Land what is new in the tool's schema, table by table."""
     if not source.connector_schema:
@@ -67,7 +69,7 @@ def land_source(
         if not exists:
             report.ignored.append(f"{shown}: the tool has no such table (yet)")
             continue
-        reader = _Reader(warehouse, source.connector_schema, table)
+        reader = _Reader(warehouse, source.connector_schema, table, gate)
         try:
             reader.prepare()
         except Refused as refusal:
@@ -83,8 +85,10 @@ def land_source(
 class _Reader:
     """The tool's table as text chunks, in an order that does not depend on storage."""
 
-    def __init__(self, warehouse: Warehouse, schema: str, table: Table) -> None:
+    def __init__(self, warehouse: Warehouse, schema: str, table: Table, gate: Gate) -> None:
         self.warehouse = warehouse
+        self.gate = gate
+        self.suppressed = 0
         self.place = warehouse.place(schema, table.name, foreign=True)
         self.table = table
         self.reading = Reading()
@@ -97,6 +101,13 @@ class _Reader:
         self.columns = len(described)
         kinds = {str(name): str(kind) for name, kind, *_ in described}
         self.select = text_select(kinds, self.table, self.reading)
+
+    def allowed(self) -> Iterator[Chunk]:
+        """The chunks without rows of erased people, which are counted."""
+        for chunk in self.chunks():
+            cleaned, suppressed = self.gate.clean(self.table, chunk)
+            self.suppressed += suppressed
+            yield cleaned
 
     def chunks(self) -> Iterator[Chunk]:
         order = ", ".join(str(position) for position in range(1, self.columns + 1))
@@ -161,7 +172,7 @@ def _land_new_rows(
     }
     outcome = _Outcome()
     with warehouse.transaction(), Checker(table) as checker:
-        for chunk in reader.chunks():
+        for chunk in reader.allowed():
             checked, text = checker.check([(load, chunk)])
             result.sample.add(sampled(text, table))
             fresh = [fault for _, fault in checked.faults if fault.raw_text not in told]
@@ -197,7 +208,7 @@ def _land_whole(
     load = Load(loads.next_id(), shown, now(), as_of)
     outcome = _Outcome()
     with warehouse.transaction(), Checker(table) as checker:
-        for chunk in reader.chunks():
+        for chunk in reader.allowed():
             checked, text = checker.check([(load, chunk)])
             result.sample.add(sampled(text, table))
             outcome.faults += [fault for _, fault in checked.faults]
@@ -226,9 +237,10 @@ def _finish(
         digest,
         load.loaded_at,
         load.as_of,
-        landed_count=outcome.good + len(rejected),
+        landed_count=outcome.good + len(rejected) + reader.suppressed,
         loaded_count=outcome.good,
         rejected_count=len(rejected),
+        suppressed_count=reader.suppressed,
         unknown_columns=", ".join(reader.reading.unknown_columns) or None,
         message="; ".join(reader.reading.notes) or None,
     )
@@ -286,6 +298,7 @@ def _record(
     landed_count: int = 0,
     loaded_count: int = 0,
     rejected_count: int = 0,
+    suppressed_count: int = 0,
     unknown_columns: str | None = None,
     status: str = "loaded",
     rule: str | None = None,
@@ -303,6 +316,7 @@ def _record(
         loaded_count=loaded_count,
         rejected_count=rejected_count,
         duplicate_count=0,
+        suppressed_count=suppressed_count,
         unknown_columns=unknown_columns,
         status=status,
         rule=rule,

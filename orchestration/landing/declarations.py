@@ -5,7 +5,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ COLUMN_META = {
     "scope",
     "when",
     "clock",
+    "names",
+    "belongs_to",
 }
 # A source that the platform writes itself: the loader's books, the installation's salt.
 INTERNAL = "internal"
@@ -72,6 +74,8 @@ class Column:
     contains_pii: bool = False
     also: tuple[str, ...] = ()
     description: str = ""
+    # All that the YAML says of it, as staging's macros read it.
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def sql_type(self) -> str:
@@ -325,6 +329,7 @@ def _column(node: Mapping[str, Any], where: str, seeds: _Seeds) -> Column:
         contains_pii=bool(meta.get("contains_pii", False)),
         also=tuple(str(name) for name in meta.get("also") or ()),
         description=str(node.get("description") or "").strip(),
+        meta=meta,
     )
     if not column.is_number and (column.minimum is not None or column.maximum is not None):
         raise DeclarationError(f"{here}: min and max need a number type.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
+from orchestration.build_state import forget_build
 from orchestration.home import Home
 from orchestration.landing import connector
 from orchestration.landing.checking import Checker, Load
@@ -20,11 +21,11 @@ from orchestration.landing.files import (
     RefusedFiles,
     Stamp,
     archive_path,
-    move_to_archive,
     quiet_seconds,
     scan,
     settle,
 )
+from orchestration.landing.gate import Gate, gate_of
 from orchestration.landing.readers import (
     CHUNK_CHARACTERS,
     CHUNK_ROWS,
@@ -57,6 +58,7 @@ from orchestration.landing.store import (
     rejected_row,
     result_of,
 )
+from orchestration.privacy.suppressions import land_suppressions
 from orchestration.warehouse.base import Warehouse
 from orchestration.warehouse.connect import remember_installation
 
@@ -86,6 +88,7 @@ class _File:
     reading: Reading = field(default_factory=Reading)
     good: int = 0
     rejected: int = 0
+    suppressed: int = 0
 
 
 @dataclass
@@ -113,6 +116,8 @@ def land(
     """Load all that is ready; what is wrong is reported and the rest goes on."""
     ensure_tables(warehouse, declarations)
     remember_installation(home, warehouse)
+    if land_suppressions(home, warehouse):
+        forget_build(home)
     report = LandingReport()
     refused = RefusedFiles(home)
     found = scan(home.landing)
@@ -130,14 +135,17 @@ def land(
         if table is not None and (sources is None or candidate.source in sources):
             by_table.setdefault((table.source, table.name), []).append(candidate)
     loads = Loads(warehouse)
+    gate = gate_of(home)
     for (source, name), candidates in sorted(by_table.items()):
         table = declarations[source].tables[name]
         result = report.of(source, name)
-        with _Landing(home, warehouse, table, loads, as_of, refused, result, progress) as landing:
+        with _Landing(
+            home, warehouse, table, loads, as_of, refused, result, progress, gate
+        ) as landing:
             landing.land(candidates)
     for declared in declarations.values():
         if declared.mode == "schema" and (sources is None or declared.name in sources):
-            connector.land_source(warehouse, declared, loads, as_of, report, progress)
+            connector.land_source(warehouse, declared, loads, as_of, report, progress, gate)
     if found.candidates or refused.known:
         refused.save(f"{each.source}/{each.file}" for each in scan(home.landing).candidates)
     return report
@@ -202,8 +210,10 @@ class _Landing:
         refused: RefusedFiles,
         result: TableResult,
         progress: Progress,
+        gate: Gate,
     ) -> None:
         self.home = home
+        self.gate = gate
         self.warehouse = warehouse
         self.table = table
         self.loads = loads
@@ -311,7 +321,10 @@ class _Landing:
         try:
             for chunk in read(candidate.path, self.table, facts, file.reading):
                 taken = True
-                yield file, chunk
+                allowed, suppressed = self.gate.clean(self.table, chunk)
+                file.suppressed += suppressed
+                if allowed.rows or allowed.faults:
+                    yield file, allowed
         except Refused as refusal:
             if taken:
                 raise _Redo(candidate, refusal) from refusal
@@ -439,7 +452,10 @@ class _Landing:
         fresh = [file.load.load_id for file in group.files]
         others = {load_id for _, load_id in current.values()} - set(fresh)
         duplicates = count_duplicates(self.warehouse, self.table, fresh, sorted(others))
-        landed = {file.facts.content_hash: file.good + file.rejected for file in group.files}
+        landed = {
+            file.facts.content_hash: file.good + file.rejected + file.suppressed
+            for file in group.files
+        }
         group.records = sorted(
             (_counted(record, duplicates, landed) for record in group.records),
             key=lambda record: record.load_id,
@@ -449,6 +465,8 @@ class _Landing:
 
     def _loaded_record(self, group: _Group, file: _File, loaded_at: datetime) -> LoadRecord:
         notes = list(file.reading.notes)
+        if file.suppressed:
+            notes.append(f"{file.suppressed} rows of erased people were left out")
         if file.candidate.file in self.newest:
             notes.insert(0, "the file changed; this load replaces its earlier one")
         target = archive_path(self.home, file.candidate, file.facts.content_hash)
@@ -459,9 +477,10 @@ class _Landing:
             file.facts,
             loaded_at,
             archived_as=self._shown(target),
-            landed_count=file.good + file.rejected,
+            landed_count=file.good + file.rejected + file.suppressed,
             loaded_count=file.good,
             rejected_count=file.rejected,
+            suppressed_count=file.suppressed,
             unknown_columns=", ".join(file.reading.unknown_columns) or None,
             status="loaded",
             message="; ".join(notes) or None,
@@ -472,7 +491,7 @@ class _Landing:
         for candidate, target in group.moves:
             # Written to since the commit: leave it, the next landing loads the change.
             if Stamp.of(candidate.path) == candidate.stamp:
-                move_to_archive(candidate.path, target)
+                self.gate.put_away(candidate.path, target, self.table)
         for candidate, refusal in group.refused:
             self.refused.add(
                 f"{candidate.source}/{candidate.file}",
@@ -509,6 +528,7 @@ class _Landing:
         loaded_count: int = 0,
         rejected_count: int = 0,
         duplicate_count: int = 0,
+        suppressed_count: int = 0,
         unknown_columns: str | None = None,
         rule: str | None = None,
         message: str | None = None,
@@ -525,6 +545,7 @@ class _Landing:
             loaded_count=loaded_count,
             rejected_count=rejected_count,
             duplicate_count=duplicate_count,
+            suppressed_count=suppressed_count,
             unknown_columns=unknown_columns,
             status=status,
             rule=rule,

@@ -318,6 +318,74 @@ def _header(
     return names, matched
 
 
+@dataclass(frozen=True)
+class Record:
+    """A record of a text file as it stands there; its row is None for a header or a blank line."""
+
+    row: int | None
+    text: str
+    fields: list[str] = field(default_factory=list)
+
+
+def raw_records(path: Path) -> Iterator[Record]:
+    """Every record of a CSV or JSON lines file with the number that its row has in `read`.
+
+    The texts put together are the file, but for a byte order mark.
+    """
+    if path.suffix.lower() != ".csv":
+        yield from _raw_lines(path)
+        return
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * RECORD_LIMIT))
+    with open(open_plain(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        lines = _Lines(file)
+        reader = csv.reader(iter(lines), strict=True)
+        row: int | None = None
+        while True:
+            fields: list[str] = []
+            is_broken = False
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                is_broken = True
+            except _RecordTooLong:
+                yield Record((row or 0) + 1, "".join(lines.taken) + file.read())
+                return
+            text = "".join(lines.taken)
+            lines.taken.clear()
+            if not fields and not is_broken:
+                yield Record(None, text)
+            elif row is None:
+                row = 0
+                yield Record(None, text, fields)
+            else:
+                row += 1
+                yield Record(row, text, fields)
+
+
+def _raw_lines(path: Path) -> Iterator[Record]:
+    row = 0
+    with open(open_plain(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        # A line ends where the file says so, not at signs that Python takes for line ends.
+        pending = ""
+        for line in file:
+            pending += line
+            if not pending.endswith("\n"):
+                continue
+            row += 1 if pending.strip() else 0
+            yield Record(row if pending.strip() else None, pending)
+            pending = ""
+        if pending:
+            row += 1 if pending.strip() else 0
+            yield Record(row if pending.strip() else None, pending)
+
+
+def header_of(names: Sequence[str], table: Table) -> dict[str, str]:
+    """Found name -> declared name, as reading a file of this table matches them."""
+    return _match(names, table)
+
+
 def _csv_chunks(
     reader: Any,
     lines: _Lines,

@@ -27,6 +27,8 @@ class FileResult:
     loaded: int = 0
     rejected: int = 0
     duplicate: int = 0
+    # Rows of erased people, left out by their tombstones.
+    suppressed: int = 0
     unknown_columns: tuple[str, ...] = ()
     rule: str | None = None
     message: str | None = None
@@ -108,6 +110,10 @@ class TableResult:
         return self._count("duplicate")
 
     @property
+    def suppressed(self) -> int:
+        return self._count("suppressed")
+
+    @property
     def refused(self) -> list[FileResult]:
         return [file for file in self.files if file.status == "refused"]
 
@@ -122,6 +128,7 @@ class TableResult:
             "loaded": self.loaded,
             "rejected": self.rejected,
             "duplicate": self.duplicate,
+            "suppressed": self.suppressed,
             "refused": [file.text for file in self.refused],
             "waiting": [file.text for file in self.files if file.status == "waiting"],
             "messages": [
@@ -164,6 +171,10 @@ class LandingReport:
         return sum(table.duplicate for table in self)
 
     @property
+    def suppressed(self) -> int:
+        return sum(table.suppressed for table in self)
+
+    @property
     def refused(self) -> list[FileResult]:
         return [file for table in self for file in table.refused]
 
@@ -178,6 +189,7 @@ class LandingReport:
             "loaded": self.loaded,
             "rejected": self.rejected,
             "duplicate": self.duplicate,
+            "suppressed": self.suppressed,
             "refused": [file.text for file in self.refused],
             "ignored": list(self.ignored),
             "tables": {

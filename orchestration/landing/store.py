@@ -27,6 +27,7 @@ LOADS = {
     "loaded_count": "bigint",
     "rejected_count": "bigint",
     "duplicate_count": "bigint",
+    "suppressed_count": "bigint",
     "unknown_columns": "varchar",
     "status": "varchar",
     "rule": "varchar",
@@ -92,6 +93,8 @@ class LoadRecord:
     loaded_count: int
     rejected_count: int
     duplicate_count: int
+    # Rows of erased people; a load of before there was the column has none.
+    suppressed_count: int | None
     unknown_columns: str | None
     status: str
     rule: str | None
@@ -267,6 +270,7 @@ def result_of(record: LoadRecord) -> FileResult:
         record.loaded_count,
         record.rejected_count,
         record.duplicate_count,
+        record.suppressed_count or 0,
         tuple(record.unknown_columns.split(", ")) if record.unknown_columns else (),
         record.rule,
         record.message,

@@ -7,7 +7,7 @@ anything is sent; the file may be swapped for a newer one at any time.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ import duckdb
 from orchestration.destinations.base import Row
 from orchestration.errors import CdpError
 from orchestration.home import Home
+from orchestration.privacy.suppressions import read_suppressions
 from orchestration.syncs.settings import SCHEMA, Consent, SyncSettings
 
 ContactPoint = tuple[str, str]
@@ -87,7 +88,8 @@ def read_source(home: Home, sync: SyncSettings, now: datetime) -> Source:
         publication.refuse_if_stale(sync.meta.consent, now)
         columns = _columns(connection, sync)
         _refuse_bad_keys(connection, sync)
-        return Source(publication, tuple(_read_rows(connection, sync, columns)))
+        rows = _read_rows(connection, sync, columns)
+        return Source(publication, tuple(_without_suppressed(rows, suppressed_points(home))))
 
 
 def read_permissions(
@@ -109,9 +111,27 @@ def read_permissions(
             """,
             [consent.channel, consent.purpose, list(customer_ids)],
         ).fetchall()
+    suppressed = suppressed_points(home)
     for customer_id, contact_point_type, contact_point in rows:
-        permitted[customer_id].add((contact_point_type, contact_point))
+        if (contact_point_type, contact_point) not in suppressed:
+            permitted[customer_id].add((contact_point_type, contact_point))
     return publication, permitted
+
+
+def suppressed_points(home: Home) -> frozenset[ContactPoint]:
+    """Contact points that a person asked to be left alone at, known before the next build."""
+    return frozenset(read_suppressions(home))
+
+
+def _without_suppressed(
+    rows: Iterable[SourceRow], suppressed: frozenset[ContactPoint]
+) -> Iterator[SourceRow]:
+    for row in rows:
+        point = (row.row.contact_point_type or "", row.row.contact_point or "")
+        is_suppressed = row.is_permitted and point in suppressed
+        yield (
+            replace(row, is_permitted=False, withheld_reason="suppressed") if is_suppressed else row
+        )
 
 
 def _nothing_published() -> Refused:

@@ -15,6 +15,7 @@ from orchestration.home import Home
 from orchestration.landing.declarations import Source
 from orchestration.landing.store import LANDING, PAIRS_PLACE, rejected_name
 from orchestration.lock import hold_lock
+from orchestration.privacy.suppressions import PLACE as SUPPRESSIONS
 from orchestration.warehouse.base import Warehouse
 from orchestration.warehouse.connect import open_warehouse, settled_engine
 from orchestration.warehouse.history import INSTALLATION, copy_table, history_tables
@@ -91,6 +92,7 @@ def _tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str
     yield LANDING, "loads"
     yield LANDING, "current_loads"
     yield PAIRS_PLACE
+    yield SUPPRESSIONS
     yield INSTALLATION
 
 

@@ -2,4 +2,4 @@ select load_id
 
 from {{ ref('stg_landing__loads') }}
 
-where landed_count <> loaded_count + rejected_count + duplicate_count
+where landed_count <> loaded_count + rejected_count + duplicate_count + suppressed_count

@@ -337,7 +337,7 @@ import os, sys
 from datetime import date
 from pathlib import Path
 from orchestration.home import Home
-from orchestration.landing import land, load as loading, load_declarations
+from orchestration.landing import gate, land, load as loading, load_declarations
 from orchestration.warehouse.duckdb import DuckDbWarehouse
 
 point, project, root = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -347,7 +347,7 @@ def die(*_):
     sys.stdin.read()
 
 if point == "after_commit":
-    loading.move_to_archive = die
+    gate.move_to_archive = die
 else:
     loading.current_loads = lambda records, known=loading.current_loads: (
         die() if any(r.status == "loaded" for r in records) else known(records)

@@ -10,5 +10,6 @@ select
     loaded_count,
     rejected_count,
     duplicate_count,
+    coalesce(suppressed_count, 0) as suppressed_count,
     landed_as_of
 from {{ source('landing', 'loads') }}

@@ -1,0 +1,6 @@
+select
+    contact_point_type,
+    contact_point,
+    suppressed_at
+
+from {{ source('privacy', 'suppressions') }}
