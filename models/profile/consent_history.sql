@@ -87,7 +87,7 @@ change_days as (
         on answers.source = owners.source
         and answers.answer_key = owners.answer_key
         and owners.owner_number > 1
-        and owners.opened_as_of > answers.landed_as_of
+        and answers.landed_as_of < owners.opened_as_of
 
 ),
 
@@ -99,7 +99,7 @@ known_answers as (
         {{ dbt.date_trunc('second', 'answers.captured_at') }} as captured_second,
         {{ restriction }} as restriction_rank,
         coalesce(first_owners.customer_id, 'nobody') as answerer,
-        coalesce(day_owners.customer_id, first_owners.customer_id, 'nobody') as owner,
+        coalesce(day_owners.customer_id, first_owners.customer_id, 'nobody') as owner_id,
         -- A record that went to another customer since: from that day on they are one person.
         case
             when day_owners.owner_number > answerers.owner_number then day_owners.opened_as_of
@@ -144,8 +144,8 @@ newest_of_answerers as (
                 answer_key asc,
                 source asc
         ) as answer_rank,
-        min(owner) over (partition by {{ key }}, known_on) as first_owner,
-        max(owner) over (partition by {{ key }}, known_on) as last_owner,
+        min(owner_id) over (partition by {{ key }}, known_on) as first_owner,
+        max(owner_id) over (partition by {{ key }}, known_on) as last_owner,
         max(joined_on) over (partition by {{ key }}, known_on) as last_joined_on,
         max(case when restriction_rank < 4 then captured_second end) over (
             partition by {{ key }}, known_on

@@ -10,7 +10,9 @@ signals as (
 
     select * from {{ ref('int_profile__contact_point_signals') }}
 
-    where reachability is not null and occurred_at < {{ dbt.dateadd('day', 1, as_of_timestamp()) }}
+    where
+        reachability is not null
+        and occurred_at < {{ dbt.dateadd('day', 1, as_of_timestamp()) }}
 
 ),
 
@@ -47,8 +49,10 @@ judged as (
         contact_points.last_seen_at,
         contact_points.is_usable
         and case contact_points.contact_point_type
-            when 'email' then {{ matches('contact_points.contact_point', "'^[^@ ]+@[^@ ]+[.][^@ .]+$'") }}
-            when 'phone' then {{ matches('contact_points.contact_point', "'^[+][1-9][0-9]{6,14}$'") }}
+            when 'email'
+                then {{ matches('contact_points.contact_point', "'^[^@ ]+@[^@ ]+[.][^@ .]+$'") }}
+            when 'phone'
+                then {{ matches('contact_points.contact_point', "'^[+][1-9][0-9]{6,14}$'") }}
             else true
         end as is_valid,
         newest_signals.reachability,

@@ -83,6 +83,24 @@ numbered as (
 
 ),
 
+periods as (
+
+    select
+        customer_id,
+        attribute_group,
+        attribute_value,
+        record_source,
+        period_number,
+        substr(max({{ timed_key('last_said_at', 'record_key') }}), 20) as record_key,
+        min(known_on) as valid_from,
+        max(coalesce(known_until, {{ end_of_time() }})) as valid_to
+
+    from numbered
+
+    group by 1, 2, 3, 4, 5
+
+),
+
 customer_history as (
 
     select
@@ -90,14 +108,12 @@ customer_history as (
         attribute_group,
         attribute_value,
         record_source,
-        substr(max({{ timed_key('last_said_at', 'record_key') }}), 20) as record_key,
-        min(known_on) as valid_from,
-        nullif(max(coalesce(known_until, {{ end_of_time() }})), {{ end_of_time() }}) as valid_to,
-        max(coalesce(known_until, {{ end_of_time() }})) = {{ end_of_time() }} as is_current
+        record_key,
+        valid_from,
+        nullif(valid_to, {{ end_of_time() }}) as valid_to,
+        valid_to = {{ end_of_time() }} as is_current
 
-    from numbered
-
-    group by customer_id, attribute_group, attribute_value, record_source, period_number
+    from periods
 
 )
 

@@ -8,7 +8,13 @@ golden as (
     select
         customer_id,
         '{{ group }}' as attribute_group,
-        concat_ws(', '{% for field in fields %}, cast({{ field }} as {{ dbt.type_string() }}){% endfor %}) as attribute_value,
+        concat_ws(
+            ', '
+            {%- for field in fields -%}
+            ,
+            cast({{ field }} as {{ dbt.type_string() }})
+            {%- endfor -%}
+        ) as attribute_value,
         {{ group }}_source as record_source
     from {{ ref('customers') }}
     where {{ group }}_source is not null

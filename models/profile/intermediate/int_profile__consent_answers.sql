@@ -20,7 +20,7 @@ consent_jurisdictions as (
 
 ),
 
--- A yes that should have been confirmed and was not is no answer; one that was, counts from then on.
+-- A yes that should have been confirmed and was not is no answer; one that was counts from then.
 form_answers as (
 
     select
