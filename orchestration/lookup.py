@@ -46,14 +46,13 @@ def _customers_of(connection: duckdb.DuckDBPyConnection, identifier: str) -> lis
 
 
 def contact_points_of(home: Home, identifier: str) -> list[tuple[str, str]]:
-    """Identifiers of the customers that an identifier stands for, types first; none if nobody."""
+    """Contact points of the customers that an identifier stands for; none if nobody."""
     if not home.private_file.exists():
         return []
     with _published(home) as connection:
         rows = connection.execute(
-            "select distinct identifier_type, identifier_value from identity.identity_map "
-            "where is_current and customer_id in (select unnest($1::varchar[])) "
-            "order by 1, 2",
+            "select distinct contact_point_type, contact_point from profile.contact_points "
+            "where customer_id in (select unnest($1::varchar[])) order by 1, 2",
             [_customers_of(connection, identifier)],
         ).fetchall()
     return [(row[0], row[1]) for row in rows]

@@ -13,7 +13,6 @@ from orchestration.lookup import contact_points_of
 from orchestration.privacy.person import forms_of
 from orchestration.privacy.requests import Request, Requests
 from orchestration.privacy.suppressions import (
-    CONTACT_KINDS,
     ContactPoint,
     land_suppressions,
     suppress,
@@ -68,16 +67,11 @@ def _contact_points(home: Home, identifier: str, strategy: str) -> set[ContactPo
         if own is None:
             raise CdpError("Only an e-mail address or a phone number (+441…) can be suppressed.")
         return {own}
-    found = {
-        (point_type, point)
-        for form in forms_of(identifier)
-        for point_type, point in contact_points_of(home, form)
-        if point_type in CONTACT_KINDS
-    }
+    found = {point for form in forms_of(identifier) for point in contact_points_of(home, form)}
     found |= {own} if own else set()
     if not found:
         raise CdpError(
-            "Nobody with an address or a number has this identifier. Give an e-mail address, a "
+            "Nobody with a contact point has this identifier. Give an e-mail address, a "
             "phone number as +441…, or any identifier of a customer who has one."
         )
     return found

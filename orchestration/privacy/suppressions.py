@@ -23,8 +23,6 @@ COLUMNS = {
     "contact_point": "varchar",
     "suppressed_at": "timestamp",
 }
-# Kinds of identifiers to which something can be sent.
-CONTACT_KINDS = ("email", "phone")
 
 
 def read_suppressions(home: Home) -> dict[ContactPoint, datetime]:

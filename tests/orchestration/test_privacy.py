@@ -776,7 +776,7 @@ def test_a_send_heeds_a_suppression_before_the_next_build(empty_home: Home) -> N
 
 
 def test_what_cannot_be_suppressed_is_refused(empty_home: Home) -> None:
-    with pytest.raises(CdpError, match="Nobody with an address"):
+    with pytest.raises(CdpError, match="Nobody with a contact point"):
         change_suppression(empty_home, "LY-1", "suppress")
     with pytest.raises(CdpError, match="Only an e-mail address or a phone"):
         change_suppression(empty_home, "LY-1", "suppress", strategy="exact")
