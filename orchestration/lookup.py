@@ -145,7 +145,7 @@ def read_profile(home: Home, identifier: str, unmask: bool = False) -> dict[str,
                 "order by 1, is_preferred desc, last_seen_at desc, 2"
             ),
             "permissions": rows(
-                "select channel, purpose, contact_point, permissions.is_permitted as permitted, "
+                "select channel, purpose, contact_point, permissions.is_permitted, "
                 "permissions.reason, consents.source as said_in, consents.captured_at as said_at, "
                 "consents.expires_at as until "
                 "from profile.contact_permissions as permissions "

@@ -89,10 +89,12 @@ def test_a_card_has_every_part(sample_home: Home, buyer: str) -> None:
     card = read_profile(sample_home, buyer)
     assert set(card) == {
         "customer_id", "golden_record", "metrics", "identifiers", "permissions", "audiences",
-        "orders", "channels", "timeline",
+        "orders", "channels", "timeline", "attributes", "contact_points", "household_size",
     }  # fmt: skip
     assert card["orders"] and card["timeline"] and card["permissions"]
     assert {"channel", "purpose", "is_permitted", "reason"} <= set(card["permissions"][0])
+    assert {"name", "email"} <= {row["known"] for row in card["attributes"]}
+    assert all(row["said_by"] and row["won_by"] for row in card["attributes"])
     times = [row["occurred_at"] for row in card["timeline"]]
     assert times == sorted(times, reverse=True)
 

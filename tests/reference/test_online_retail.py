@@ -70,7 +70,7 @@ def ask(home: Home, statement: str) -> tuple[Any, ...]:
 
 def test_every_line_is_loaded_and_none_is_rejected(retailer: Home) -> None:
     assert query(retailer.private_file, "select * exclude (source) from reporting.landed_rows") == [
-        (541_909, 541_909, 0, 0, 0)
+        (541_909, 541_909, 0, 0, 0, 0)
     ]
 
 
