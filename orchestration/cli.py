@@ -291,6 +291,8 @@ def _show_profile(card: dict[str, Any]) -> None:
     _pairs(
         {
             "Name": name,
+            "E-mail": golden["email"],
+            "Phone": golden["phone"],
             "Stage": metrics["journey_stage"],
             "RFM": " ".join(filter(None, (metrics["rfm_score"], metrics["rfm_segment"]))),
             "Orders": f"{metrics['order_count']}, worth {metrics['order_revenue_amount']:,.2f}",
