@@ -171,11 +171,11 @@ scored as (
 
 select
     *,
-    row_number() over (
+    cast(row_number() over (
         partition by {{ by | join(', ') }}, attribute_group
         order by
             {{ survival_order() | indent(12) }}
-    ) as survival_rank
+    ) as bigint) as survival_rank
 
 from scored
 {%- endmacro %}

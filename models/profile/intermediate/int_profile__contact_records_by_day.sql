@@ -42,7 +42,14 @@ owned as (
 
     select
         identity_map.customer_id,
-        contact_versions.*,
+        contact_versions.record_source,
+        contact_versions.source,
+        contact_versions.table_name,
+        contact_versions.record_key,
+        {% for field in contact_fields() %}
+        contact_versions.{{ field }},
+        {% endfor %}
+        contact_versions.updated_at,
         greatest(contact_versions.known_from, identity_map.opened_as_of) as owned_from,
         least(contact_versions.known_until, identity_map.closed_as_of) as owned_until
 
@@ -95,9 +102,9 @@ numbered_days as (
 records as (
 
     select
+        owned.*,
         numbered_days.known_on,
-        numbered_days.known_until,
-        owned.*
+        numbered_days.known_until
 
     from owned
 
