@@ -228,6 +228,10 @@ def pair(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.rmtree(folder, ignore_errors=True)
 
 
+# From the second build on customers are too large sooner, so that there are bridges to compare.
+SMALLER = {"max_cluster_size": 8}
+
+
 def build(pair: Pair, side: Side, batch: Home, number: int) -> None:
     """Land a batch and build, the first time by the whole job."""
     started = time.monotonic()
@@ -240,7 +244,7 @@ def build(pair: Pair, side: Side, batch: Home, number: int) -> None:
         if number == 2 and side is pair.spark:
             build_while_a_worker_dies(pair, as_of)
         else:
-            side.dbt(as_of, "build", *MODELS)
+            side.dbt(as_of, "build", *MODELS, **SMALLER)
     say(f"  {side.settings['CDP_TARGET']}: {time.monotonic() - started:.0f} s")
 
 
@@ -251,7 +255,7 @@ def build_while_a_worker_dies(pair: Pair, as_of: date) -> None:
     before = told.read_text(errors="replace").count("Lost executor")
     with log.open("w") as file:
         build = subprocess.Popen(
-            pair.spark.dbt_command(as_of, "build", *MODELS),
+            pair.spark.dbt_command(as_of, "build", *MODELS, **SMALLER),
             cwd=PROJECT,
             env=pair.spark.environment(as_of),
             stdout=file,
