@@ -7,6 +7,7 @@
 
 {% macro solve_identity_bridges(edges, components) %}
 {% if execute %}
+    {% do drop_scratch() %}
     {% do adapter.create_schema(scratch('any').without_identifier()) %}
     {% set links = make_scratch('bridge_links', "
         select component_key, node_a, node_b,

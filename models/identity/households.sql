@@ -1,6 +1,8 @@
 {{ config(
     pre_hook="{{ solve_households(ref('int_identity__household_evidence')) }}",
 ) }}
+-- Both work in one scratch schema, so one comes after the other.
+-- depends_on: {{ ref('identity_bridges') }}
 -- The hook (macros/identity/households.sql) leaves the components of customers and what they
 -- share; a graph of its own, which never joins people.
 with
