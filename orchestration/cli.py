@@ -275,13 +275,23 @@ def _in_words(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _show_what_is_known(card: dict[str, Any]) -> None:
+    """The heart of a card, in the columns that a terminal has room for; --json has all."""
     attributes = [
         {name: value for name, value in row.items() if name != "since"}
         for row in card["attributes"]
     ]
     _rows("Golden record: what is known and who says so", _in_words(attributes))
     _rows("Contact points", _in_words(card["contact_points"]))
-    _rows("May be contacted", _in_words(card["permissions"]))
+    permissions = [
+        {
+            "by": f"{row['channel']}, {row['purpose']}",
+            "contact_point": row["contact_point"],
+            "may": row["is_permitted"],
+            **{name: row[name] for name in ("reason", "said_in", "said_at", "until")},
+        }
+        for row in card["permissions"]
+    ]
+    _rows("May be contacted", _in_words(permissions))
 
 
 def _show_profile(card: dict[str, Any]) -> None:
@@ -1107,6 +1117,10 @@ def _pairs(values: dict[str, Any]) -> None:
         out.print(f"  {name:<10} {value or '—'}", markup=False)
 
 
+# The longest word, or day, for which a column makes room.
+WORD = 13
+
+
 def _rows(title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
@@ -1114,8 +1128,9 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*map(_cell, row.values()))
     for column, name in zip(table.columns, rows[0], strict=True):
-        # A day that is broken in two is hard to read.
-        column.no_wrap = all(re.fullmatch(r"—|\d{4}-\d\d-\d\d", _cell(row[name])) for row in rows)
+        # A word or a day that is broken in two is hard to read.
+        words = f"{column.header} {' '.join(_cell(row[name]) for row in rows)}".split()
+        column.min_width = max((len(word) for word in words if len(word) <= WORD), default=1)
     out.print(f"\n[bold]{title}[/bold]")
     out.print(table)
 

@@ -322,7 +322,7 @@ def _both_moments(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def _compare(folder: Path, limit: int, unmask: bool) -> tuple[Counts, Samples]:
+def _compare_identity(folder: Path, limit: int, unmask: bool) -> tuple[Counts, Samples]:
     with _both_moments(folder) as connection:
         return _counts(connection), _samples(connection, limit, unmask)
 
@@ -534,8 +534,7 @@ IDENTITY = Part(
             "from {} where build_number > {}",
         ),
     },
-    # By its name when it is called: a test looks at what was compared.
-    lambda folder, limit, unmask: _compare(folder, limit, unmask),
+    _compare_identity,
 )
 
 

@@ -50,15 +50,13 @@
 {{ return(contacts) }}
 {% endmacro %}
 
-{# Fields that a line may give, with their types. #}
+{# Fields that a line may give, with their types: those of the golden record's groups. #}
 {% macro contact_fields() %}
-    {{ return({
-        'first_name': dbt.type_string(), 'last_name': dbt.type_string(), 'email': dbt.type_string(),
-        'phone': dbt.type_string(), 'birth_date': 'date', 'gender': dbt.type_string(),
-        'address_line': dbt.type_string(), 'city': dbt.type_string(), 'region': dbt.type_string(),
-        'postal_code': dbt.type_string(), 'country_code': dbt.type_string(),
-        'language': dbt.type_string(), 'preferences': dbt.type_string(),
-    }) }}
+    {% set fields = {} %}
+    {% for field in attribute_fields() %}
+        {% do fields.update({field: 'date' if field == 'birth_date' else dbt.type_string()}) %}
+    {% endfor %}
+    {{ return(fields) }}
 {% endmacro %}
 
 {# Who says what of whom, and when: the columns of one line. #}

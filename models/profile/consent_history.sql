@@ -34,7 +34,8 @@ owners as (
         identity_map.opened_as_of,
         coalesce(identity_map.closed_as_of, {{ end_of_time() }}) as closed_as_of,
         row_number() over (
-            partition by answers.source, answers.answer_key order by identity_map.opened_as_of
+            partition by answers.source, answers.answer_key
+            order by identity_map.opened_as_of asc, identity_map.customer_id asc
         ) as owner_number
 
     from answers

@@ -32,6 +32,7 @@ newest_signals as (
             order by
                 {{ dbt.date_trunc('second', 'occurred_at') }} desc,
                 case reachability when 'blocked' then 1 when 'bounced' then 2 else 3 end asc,
+                source asc,
                 event_key asc
         ) as signal_rank
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from orchestration.build_state import begin_build, end_build
 from orchestration.cli import main
 from orchestration.errors import CdpError, LockHeld
 from orchestration.home import Home
-from orchestration.preview import _compare as compare
-from orchestration.preview import preview_identity
+from orchestration.preview import IDENTITY, preview_identity
 from orchestration.syncs.ledger import Ledger
 
 SELECT = ("+identity_redirects", "+record_customers", "identity_edges", "identity_quarantine")
@@ -125,12 +124,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
     def compare_twice(folder: Path, limit: int, unmask: bool) -> Any:
         """What the command shows is masked; the tests want to know of whom it speaks."""
-        seen.append(compare(folder, limit, True))
-        return compare(folder, limit, unmask)
+        seen.append(IDENTITY.compare(folder, limit, True))
+        return IDENTITY.compare(folder, limit, unmask)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("orchestration.project.PROJECT", project)
-        patch.setattr("orchestration.preview._compare", compare_twice)
+        twice = replace(IDENTITY, compare=compare_twice)
+        patch.setattr("orchestration.preview.IDENTITY", twice)
         told = CliRunner().invoke(main, ["--home", str(home.root), "plan", "--identity"])
     after = hashes(home)
     assert told.exit_code == 0, told.output
