@@ -20,6 +20,7 @@ import pandas as pd
 from orchestration.checks.written import LANDED_FILES, PAYLOAD, ROW_RULES, WrittenCheck
 from orchestration.landing.checking import (
     DATE_SHAPE,
+    EPOCH_SHAPE,
     FALSE,
     INTEGER_SHAPE,
     NUMBER_SHAPE,
@@ -174,7 +175,7 @@ def _column_expectations(column: Column, is_key: bool, mostly: float) -> list[Ex
     if shape:
         add(
             "is_readable",
-            f"readable as {column.data_type} in {share} of values",
+            f"readable as {_noun(column)} in {share} of values",
             "ExpectColumnValuesToMatchRegex",
             regex=shape,
         )
@@ -197,7 +198,7 @@ def _column_expectations(column: Column, is_key: bool, mostly: float) -> list[Ex
             min_value=low,
             max_value=high,
         )
-    if column.is_time:
+    if column.is_time and not _is_epoch(column):
         add(
             "is_in_time",
             f"between 1900 and 2100 in {share} of values",
@@ -218,7 +219,18 @@ def _range_words(column: Column) -> str:
     return f"{low} to {high}"
 
 
+def _is_epoch(column: Column) -> bool:
+    """Whether a time travels as a number."""
+    return column.format == "epoch_milliseconds"
+
+
+def _noun(column: Column) -> str:
+    return "milliseconds since 1970" if _is_epoch(column) else column.data_type
+
+
 def _shape(column: Column) -> str | None:
+    if _is_epoch(column):
+        return rf"^\s*{EPOCH_SHAPE}\s*$"
     shape = {
         "bigint": INTEGER_SHAPE,
         "date": DATE_SHAPE,
@@ -356,14 +368,22 @@ def _future_share(table: Table, rows: pd.DataFrame, as_of: date | None) -> float
     """Share of required times later than the day after the landing's date."""
     if as_of is None or not len(rows):
         return 0.0
-    times = [column.name for column in table.columns if column.is_time and column.required]
+    times = [column for column in table.columns if column.is_time and column.required]
     if not times:
         return 0.0
     last = date.fromordinal(as_of.toordinal() + 1).isoformat()
-    days = rows[times].astype("string").apply(lambda values: values.str.strip().str.slice(0, 10))
+    days = pd.DataFrame({column.name: _days(column, rows[column.name]) for column in times})
     plain = days.apply(lambda values: values.str.match(r"^(19|20)\d{2}-\d{2}-\d{2}$", na=False))
     late = (days > last).fillna(False) & plain
     return float(late.any(axis=1).mean())
+
+
+def _days(column: Column, values: pd.Series) -> pd.Series:
+    """The first ten signs of a time, which are its day where it is one."""
+    if _is_epoch(column):
+        numbers = pd.to_numeric(values, errors="coerce")
+        values = pd.to_datetime(numbers, unit="ms", errors="coerce").dt.strftime("%Y-%m-%d")
+    return values.astype("string").str.strip().str.slice(0, 10)
 
 
 def _written(

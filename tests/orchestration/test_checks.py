@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+from support import PROJECT
 from test_landing_support import (
     AS_OF,
     Company,
@@ -14,12 +15,14 @@ from test_landing_support import (
 
 from orchestration.checks.expectations import (
     CheckResult,
+    _days,
     check_landed_table,
     check_payload,
     landed_expectations,
     snake,
 )
 from orchestration.checks.report import write_landing_report, write_payload_report
+from orchestration.landing import load_declarations
 
 CLEAN = [order(number) for number in range(1, 31)]
 
@@ -169,3 +172,20 @@ def test_a_planted_payload_fault_turns_its_check_red(name: str) -> None:
 
 def test_an_empty_payload_is_green() -> None:
     assert all(result.passed for result in check_payload("email__welcome", payload()[:0]))
+
+
+def test_a_time_in_milliseconds_is_readable_as_its_declaration_says() -> None:
+    """Every LINE event was told to be unreadable, on the page that a new user opens first."""
+    table = load_declarations(PROJECT)["line"].tables["events"]
+    assert table.column("timestamp").format == "epoch_milliseconds"
+    (check,) = [each for each in landed_expectations(table) if each.name == "timestamp_is_readable"]
+    shape = check.arguments["regex"]
+    assert re.match(shape, "1759312800000") and re.match(shape, " 1759312800000 ")
+    assert not re.match(shape, "now") and not re.match(shape, "2026-10-01 10:00:00")
+    assert "milliseconds" in check.description
+
+
+def test_a_time_in_milliseconds_may_lie_in_the_future_too() -> None:
+    column = load_declarations(PROJECT)["line"].tables["events"].column("timestamp")
+    told = pd.Series(["1759312800000", "x", None, "99999999999999"])
+    assert _days(column, told).fillna("").tolist() == ["2025-10-01", "", "", "5138-11-16"]
