@@ -48,6 +48,28 @@ when not matched by source then delete
 
 
 {% materialization table, adapter='spark', supported_languages=['sql'] %}
+    {{ return({'relations': [write_spark_table(compiled_code)]}) }}
+{% endmaterialization %}
+
+{# Rows of customers whom nothing new is known of are taken over from the table as it is. #}
+{% materialization incremental, adapter='spark', supported_languages=['sql'] %}
+    {% set existing = load_cached_relation(this) %}
+    {% set query = compiled_code %}
+    {% if existing is not none and not should_full_refresh() %}
+        {% set columns = adapter.get_columns_in_relation(existing) | map(attribute='quoted') | join(', ') %}
+        {% set query %}
+select {{ columns }} from {{ existing }}
+where customer_id not in (select customer_id from {{ history_relation('profile', 'int_profile__changed_customers') }})
+union all
+select {{ columns }} from (
+{{ compiled_code }}
+) as changed_rows
+        {% endset %}
+    {% endif %}
+    {{ return({'relations': [write_spark_table(query)]}) }}
+{% endmaterialization %}
+
+{% macro write_spark_table(query) %}
     {% set target_relation = this.incorporate(type='table') %}
     {% set existing = load_cached_relation(this) %}
     {% set unique_key = config.get('unique_key') %}
@@ -56,25 +78,25 @@ when not matched by source then delete
     {{ run_hooks(pre_hooks) }}
 
     {% if strategy == 'merge' %}
-        {% set columns = get_columns_in_query(compiled_code) %}
+        {% set columns = get_columns_in_query(query) %}
         {# A model that gained or lost a column is replaced once, with all its rows. #}
         {% set strategy = 'merge' if columns == adapter.get_columns_in_relation(existing) | map(attribute='name') | list else 'replace' %}
     {% endif %}
     {% if strategy == 'merge' %}
-        {% call statement('main') %}{{ merge_statement(target_relation, compiled_code, unique_key, columns) }}{% endcall %}
+        {% call statement('main') %}{{ merge_statement(target_relation, query, unique_key, columns) }}{% endcall %}
     {% elif strategy == 'replace' %}
-        {% call statement('main') %}{{ create_table_as(False, target_relation, compiled_code) }}{% endcall %}
+        {% call statement('main') %}{{ create_table_as(False, target_relation, query) }}{% endcall %}
     {% else %}
         {% set next = next_relation(target_relation) %}
         {% if load_cached_relation(next) %}{% do adapter.drop_relation(next) %}{% endif %}
-        {% call statement('main') %}{{ create_table_as(False, next, compiled_code) }}{% endcall %}
+        {% call statement('main') %}{{ create_table_as(False, next, query) }}{% endcall %}
         {% do swap_in(next, existing, target_relation) %}
     {% endif %}
 
     {% do persist_docs(target_relation, model) %}
     {{ run_hooks(post_hooks) }}
-    {{ return({'relations': [target_relation]}) }}
-{% endmaterialization %}
+    {{ return(target_relation) }}
+{% endmacro %}
 
 
 {% macro swap_in(next, existing, target_relation) %}

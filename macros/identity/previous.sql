@@ -48,6 +48,7 @@ from {{ history_relation(schema_name, table_name) }}
             {% endif %}
         {% endfor %}
         {{ refuse_earlier_build() }}
+        {% do prepare_build_state() %}
     {% endif %}
 {% endmacro %}
 

@@ -91,14 +91,40 @@ end
 
 
 {% macro staged(source_name, table_name, newest) -%}
-{%- set raw = source(source_name, table_name) -%}
-{%- set loads = source('landing', 'current_loads') -%}
-{%- set calling_codes = ref('calling_codes') -%}
-{%- set country_spellings = ref('country_spellings') -%}
+{%- set inputs = {
+    'raw': source(source_name, table_name),
+    'current_loads': source('landing', 'current_loads'),
+    'calling_codes': ref('calling_codes'),
+    'country_spellings': ref('country_spellings'),
+} -%}
 {%- set node = declared_table(source_name, table_name) -%}
 {%- if node is none -%}
 select 1 as parsing_only
 {%- else -%}
+{{ staged_query(node, newest, inputs) }}
+{%- endif -%}
+{%- endmacro %}
+
+{# The query of a view of the newest rows, of the keys alone that some loads brought. #}
+{% macro staged_of_loads(staged, loads) -%}
+{%- set inputs = {'raw': raw_relation(staged.raw), 'current_loads': current_loads_relation()} -%}
+{%- for name in ('calling_codes', 'country_spellings') -%}
+{%- do inputs.update({name: graph.nodes['seed.' ~ project_name ~ '.' ~ name].relation_name}) -%}
+{%- endfor -%}
+{{ staged_query(staged.raw, true, inputs, loads) }}
+{%- endmacro %}
+
+{# The key of a row as staging spells it, of the raw columns that are declared to be it. #}
+{% macro record_key_of(key, alias) -%}
+{%- if key | length == 1 -%}
+cast({{ alias }}.{{ adapter.quote(key[0]) }} as {{ dbt.type_string() }})
+{%- else -%}
+concat_ws('|'{% for column in key %}, cast({{ alias }}.{{ adapter.quote(column) }} as {{ dbt.type_string() }}){% endfor %})
+{%- endif -%}
+{%- endmacro %}
+
+
+{% macro staged_query(node, newest, inputs, loads=none) -%}
 {%- set meta = node.config.meta -%}
 {%- set fields = staged_fields(node) -%}
 {%- set key = meta.get('key', []) -%}
@@ -108,10 +134,10 @@ with
 current_loads as (
 
     select load_id
-    from {{ loads }}
+    from {{ inputs.current_loads }}
     where
-        source = '{{ source_name }}'
-        and table_name = '{{ table_name }}'
+        source = '{{ node.source_name }}'
+        and table_name = '{{ node.name }}'
 
 ),
 
@@ -133,7 +159,7 @@ deliveries as (
     {%- set partition = 'raw_rows._file, raw_rows._content_hash' -%}
     {%- set order = 'raw_rows._row asc' -%}
     {%- endif -%}
-    {{ ranked_deliveries(raw, 'current_loads', partition, order) }}
+    {{ ranked_deliveries(inputs.raw, 'current_loads', partition, order, key, loads) }}
 
 ),
 
@@ -141,11 +167,7 @@ spelled as (
 
     select
         {% if key -%}
-        {%- if key | length == 1 -%}
-        cast(deliveries.{{ adapter.quote(key[0]) }} as {{ dbt.type_string() }}) as record_key,
-        {%- else -%}
-        concat_ws('|'{% for column in key %}, cast(deliveries.{{ adapter.quote(column) }} as {{ dbt.type_string() }}){% endfor %}) as record_key,
-        {%- endif -%}
+        {{ record_key_of(key, 'deliveries') }} as record_key,
         {%- else -%}
         md5(concat_ws('|', deliveries._file, deliveries._content_hash, cast(deliveries.delivery_rank as {{ dbt.type_string() }}))) as record_key,
         deliveries.delivery_rank as equal_row_number,
@@ -192,20 +214,19 @@ normalised as (
     from spelled
     {% for field in fields -%}
     {% if field['normalise'] == 'phone' -%}
-    left join {{ country_spellings }} as spellings_{{ field['as'] }}
+    left join {{ inputs.country_spellings }} as spellings_{{ field['as'] }}
         on spellings_{{ field['as'] }}.spelling = {% if field['country'] %}spelled.{{ field['as'] }}_country{% else %}'no country'{% endif %}
 
-    left join {{ calling_codes }} as codes_{{ field['as'] }}
+    left join {{ inputs.calling_codes }} as codes_{{ field['as'] }}
         on codes_{{ field['as'] }}.country_code = spellings_{{ field['as'] }}.country_code
     {% elif field['normalise'] == 'country' -%}
-    left join {{ country_spellings }} as spellings_{{ field['as'] }}
+    left join {{ inputs.country_spellings }} as spellings_{{ field['as'] }}
         on spellings_{{ field['as'] }}.spelling = spelled.{{ field['as'] }}
     {% endif -%}
     {% endfor %}
 )
 
 select * from normalised
-{%- endif -%}
 {%- endmacro %}
 
 

@@ -1,18 +1,18 @@
+{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+-- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 
 contact_points as (
 
     select * from {{ ref('int_profile__contact_points') }}
 
+    {{ of_changed_customers() }}
+
 ),
 
-signals as (
+newest_signals as (
 
-    select * from {{ ref('int_profile__contact_point_signals') }}
-
-    where
-        reachability is not null
-        and occurred_at < {{ dbt.dateadd('day', 1, as_of_timestamp()) }}
+    select * from {{ ref('int_profile__reachability') }}
 
 ),
 
@@ -20,23 +20,7 @@ customers as (
 
     select * from {{ ref('customers') }}
 
-),
-
--- The newest word of a tool; of two in one second the worse.
-newest_signals as (
-
-    select
-        *,
-        row_number() over (
-            partition by contact_point_type, contact_point
-            order by
-                {{ dbt.date_trunc('second', 'occurred_at') }} desc,
-                case reachability when 'blocked' then 1 when 'bounced' then 2 else 3 end asc,
-                source asc,
-                event_key asc
-        ) as signal_rank
-
-    from signals
+    {{ of_changed_customers() }}
 
 ),
 
@@ -80,7 +64,6 @@ judged as (
     left join newest_signals
         on contact_points.contact_point_type = newest_signals.contact_point_type
         and contact_points.contact_point = newest_signals.contact_point
-        and newest_signals.signal_rank = 1
 
     left join customers
         on contact_points.customer_id = customers.customer_id

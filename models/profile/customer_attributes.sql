@@ -1,8 +1,12 @@
+{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+-- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 
 attribute_values as (
 
     select * from {{ ref('int_profile__attribute_values') }}
+
+    {{ of_changed_customers() }}
 
 ),
 

@@ -10,7 +10,7 @@ consent_history as (
 
 contact_points as (
 
-    select * from {{ ref('int_profile__contact_points') }}
+    select * from {{ ref('contact_points') }}
 
 ),
 

@@ -1,15 +1,21 @@
-{%- set groups = attribute_groups() -%}
+{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+{%- set groups = attribute_groups() %}
+-- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 
 customer_identifiers as (
 
     select * from {{ ref('customer_identifiers') }}
 
+    {{ of_changed_customers() }}
+
 ),
 
 surviving_values as (
 
     select * from {{ ref('int_profile__surviving_values') }}
+
+    {{ of_changed_customers() }}
 
 ),
 

@@ -29,7 +29,7 @@ from orchestration.warehouse.base import quoted
 
 Place = tuple[str, str]
 # Schemas of a build that no model names.
-STATE_SCHEMAS = ("identity_state", "identity_scratch")
+STATE_SCHEMAS = ("identity_state", "identity_scratch", "build_state")
 LOADS: Place = (LANDING, "loads")
 
 

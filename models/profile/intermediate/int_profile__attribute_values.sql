@@ -1,8 +1,12 @@
+{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+-- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 
 contact_records as (
 
     select * from {{ ref('int_profile__contact_records') }}
+
+    {{ of_changed_customers() }}
 
 ),
 

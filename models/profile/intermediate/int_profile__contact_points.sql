@@ -1,8 +1,12 @@
+{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+-- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 
 contact_records as (
 
     select * from {{ ref('int_profile__contact_records') }}
+
+    {{ of_changed_customers() }}
 
 ),
 
@@ -10,19 +14,21 @@ customer_identifiers as (
 
     select * from {{ ref('customer_identifiers') }}
 
+    {{ of_changed_customers() }}
+
 ),
 
-web_events as (
+push_tokens as (
 
-    select * from {{ ref('stg_web__events') }}
-
-    where push_token is not null
+    select * from {{ ref('int_profile__push_tokens') }}
 
 ),
 
 record_customers as (
 
     select * from {{ ref('record_customers') }}
+
+    where source = 'web' and table_name = 'events' {{ of_changed_customers('and') }}
 
 ),
 
@@ -87,17 +93,15 @@ found as (
     select
         record_customers.customer_id,
         'push_token' as contact_point_type,
-        web_events.push_token as contact_point,
+        push_tokens.push_token as contact_point,
         true as is_usable,
-        web_events.occurred_at as first_seen_at,
-        web_events.occurred_at as last_seen_at
+        push_tokens.occurred_at as first_seen_at,
+        push_tokens.occurred_at as last_seen_at
 
-    from web_events
+    from push_tokens
 
     inner join record_customers
-        on record_customers.source = 'web'
-        and record_customers.table_name = 'events'
-        and web_events.record_key = record_customers.record_key
+        on push_tokens.record_key = record_customers.record_key
 
 ),
 

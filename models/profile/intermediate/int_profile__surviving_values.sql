@@ -1,11 +1,13 @@
-{%- set fields = attribute_fields() -%}
+{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+{%- set fields = attribute_fields() %}
+-- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 
 attribute_values as (
 
     select * from {{ ref('int_profile__attribute_values') }}
 
-    where not is_blocked
+    where not is_blocked {{ of_changed_customers('and') }}
 
 ),
 

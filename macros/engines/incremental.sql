@@ -1,0 +1,268 @@
+{# Tables that a build brings up to date instead of making them anew.
+
+   A model asks for it with `materialized: incremental` and one of two strategies:
+
+   - `changed_customers`: only customers whom something new is known of
+     (int_profile__changed_customers) are worked out; their rows are replaced;
+   - `landed_keys` (DuckDB): of the staged tables it reads, only rows of the keys that loads
+     brought since its last build; it names where each row is from in the columns staged_model
+     and staged_key.
+
+   The schema `build_state` remembers what the last build was made of: by which code, from
+   which loads, of which state of each customer. It is written when dbt ends, of the models
+   that succeeded, so a build that dies is caught up by the next one. Without a
+   memory, or by other code, a table is made anew: a rule that changed counts for all of history. #}
+
+{% macro build_state(name) %}
+    {{ return(api.Relation.create(
+        database=target.get('database'), schema=var('schema_prefix') ~ 'build_state', identifier=name, type='table'
+    )) }}
+{% endmacro %}
+
+{% macro build_state_tables() %}
+    {{ return({
+        'code': [['model_name', dbt.type_string()], ['project_hash', dbt.type_string()], ['code_hash', dbt.type_string()]],
+        'loads': [['model_name', dbt.type_string()], ['source', dbt.type_string()], ['table_name', dbt.type_string()], ['load_id', 'bigint']],
+        'customer_fingerprints': [['customer_id', dbt.type_string()], ['fingerprint', fingerprint_type()]],
+    }) }}
+{% endmacro %}
+
+{# Makes the empty memory before the first build. #}
+{% macro prepare_build_state() %}
+    {% do adapter.create_schema(build_state('any').without_identifier()) %}
+    {% for name, columns in build_state_tables().items() %}
+        {% do finish_state_swap(name) %}
+        {% if not table_exists(build_state(name)) %}
+            {% set empty %}
+                select {% for column, type in columns %}cast(null as {{ type }}) as {{ column }}{{ ', ' if not loop.last }}{% endfor %}
+                where 1 = 0
+            {% endset %}
+            {% do run_query(get_create_table_as_sql(False, build_state(name), empty)) %}
+        {% endif %}
+    {% endfor %}
+{% endmacro %}
+
+{# Spark cannot replace a table that it reads: the next state is written beside the old one and takes its place. #}
+{% macro rewrite_build_state(name, sql) %}
+    {{ return(adapter.dispatch('rewrite_build_state', 'cdp')(name, sql)) }}
+{% endmacro %}
+
+{% macro duckdb__rewrite_build_state(name, sql) %}
+    {% do run_query("create or replace table " ~ build_state(name) ~ " as " ~ sql) %}
+{% endmacro %}
+
+{% macro default__rewrite_build_state(name, sql) %}
+    {% do drop_table(build_state(name ~ '_next')) %}
+    {% do run_query(get_create_table_as_sql(False, build_state(name ~ '_next'), sql)) %}
+    {% do drop_table(build_state(name)) %}
+    {% do adapter.rename_relation(build_state(name ~ '_next'), build_state(name)) %}
+{% endmacro %}
+
+{# Where that was cut short the next state is whole. #}
+{% macro finish_state_swap(name) %}
+    {% if not table_exists(build_state(name)) and table_exists(build_state(name ~ '_next')) %}
+        {% do adapter.rename_relation(build_state(name ~ '_next'), build_state(name)) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# dbt's own macro, which it asks wherever it must know whether a table is made anew. #}
+{% macro should_full_refresh() %}
+    {% set asked = config.get('full_refresh') %}
+    {% if asked is none %}{% set asked = flags.FULL_REFRESH %}{% endif %}
+    {{ return(asked or (config.get('materialized') == 'incremental' and is_of_other_code(this.identifier))) }}
+{% endmacro %}
+
+{# Whether a model's table was made by other models, seeds or settings than today's. Macros and Python
+   count where `cdp` runs dbt and says their hash; who edits a macro and runs dbt alone, gives --full-refresh. #}
+{% macro is_of_other_code(model_name) %}
+    {% if not table_exists(build_state('code')) %}{{ return(true) }}{% endif %}
+    {% set found = run_query("select project_hash, code_hash from " ~ build_state('code') ~ " where model_name = '" ~ model_name ~ "'").rows %}
+    {% if found | length == 0 %}{{ return(true) }}{% endif %}
+    {% set code_hash = env_var('CDP_CODE_HASH', '') %}
+    {{ return(found[0][0] != project_hash() or (code_hash != '' and found[0][1] not in ('', none, code_hash))) }}
+{% endmacro %}
+
+{% macro project_hash() %}
+    {% set parts = [var('default_survivorship_priority') | string] %}
+    {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed') %}
+        {% do parts.append(node.unique_id ~ ' ' ~ node.checksum.checksum) %}
+    {% endfor %}
+    {{ return(local_md5(parts | sort | join('\n'))) }}
+{% endmacro %}
+
+
+{# When dbt ends: what the models that succeeded were made of. #}
+{% macro remember_build(results) %}
+    {% if execute and flags.WHICH in ('run', 'build') %}
+        {% set made, loaded, profiled = [], [], [] %}
+        {% for result in results if result.status == 'success' and result.node.config.materialized == 'incremental' %}
+            {% do made.append(result.node.name) %}
+            {% if result.node.config.incremental_strategy == 'landed_keys' %}{% do loaded.append(result.node) %}{% endif %}
+            {% if result.node.config.incremental_strategy == 'changed_customers' %}{% do profiled.append(result.node.name) %}{% endif %}
+        {% endfor %}
+        {% if made %}
+            {% do rewrite_build_state('code', "
+                select model_name, project_hash, code_hash from " ~ build_state('code') ~ "
+                where model_name not in ('" ~ made | join("', '") ~ "')
+                union all
+                select model_name, '" ~ project_hash() ~ "' as project_hash, '" ~ env_var('CDP_CODE_HASH', '') ~ "' as code_hash
+                from (" ~ rows_of_texts('model_name', made) ~ ") as made") %}
+        {% endif %}
+        {% if loaded %}{% do remember_loads(loaded) %}{% endif %}
+        {# Only where no table of the profile was left out. #}
+        {% if profiled and profiled | length == models_by_strategy('changed_customers') | length %}
+            {% do rewrite_build_state('customer_fingerprints', "
+                select customer_id, fingerprint from " ~ history_relation('profile', 'int_profile__customer_fingerprints')) %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{% macro models_by_strategy(strategy) %}
+    {{ return(graph.nodes.values() | selectattr('resource_type', 'equalto', 'model')
+        | selectattr('config.incremental_strategy', 'equalto', strategy)
+        | selectattr('config.materialized', 'equalto', 'incremental') | list) }}
+{% endmacro %}
+
+{% macro rows_of_texts(column, texts) %}
+    {%- for text in texts %}select '{{ text }}' as {{ column }}{{ ' union all ' if not loop.last }}{% endfor -%}
+{% endmacro %}
+
+{% macro remember_loads(nodes) %}
+    {% set now = [] %}
+    {% for node in nodes %}
+        {% for staged in staged_tables_of(node) %}
+            {% do now.append("
+                select '" ~ node.name ~ "' as model_name, source, table_name, cast(load_id as bigint) as load_id
+                from " ~ current_loads_relation() ~ "
+                where source = '" ~ staged.source_name ~ "' and table_name = '" ~ staged.table_name ~ "'") %}
+        {% endfor %}
+    {% endfor %}
+    {% do rewrite_build_state('loads', "
+        select model_name, source, table_name, load_id from " ~ build_state('loads') ~ "
+        where model_name not in ('" ~ nodes | map(attribute='name') | join("', '") ~ "')
+        union all " ~ now | join(' union all ')) %}
+{% endmacro %}
+
+
+{# Replaces the rows of customers whom something new is known of. #}
+{% macro get_incremental_changed_customers_sql(arguments) %}
+    {% set columns = arguments.dest_columns | map(attribute='quoted') | join(', ') %}
+    delete from {{ arguments.target_relation }}
+    where customer_id in (select customer_id from {{ history_relation('profile', 'int_profile__changed_customers') }});
+
+    insert into {{ arguments.target_relation }} ({{ columns }})
+    select {{ columns }} from {{ arguments.temp_relation }}
+{% endmacro %}
+
+{# A CTE's condition that leaves the customers of whom nothing new is known; none where all are worked out. #}
+{% macro of_changed_customers(first='where') -%}
+{%- if is_incremental() -%}
+{{ first }} customer_id in (select changed.customer_id from {{ ref('int_profile__changed_customers') }} as changed)
+{%- endif -%}
+{%- endmacro %}
+
+{# What is known of a customer in one number: two of the same rows are the same. #}
+{% macro fingerprint_type() %}{{ return(adapter.dispatch('fingerprint_type', 'cdp')()) }}{% endmacro %}
+{% macro default__fingerprint_type() %}{{ return('bigint') }}{% endmacro %}
+{% macro duckdb__fingerprint_type() %}{{ return('ubigint') }}{% endmacro %}
+
+{% macro row_fingerprint(columns) %}{{ return(adapter.dispatch('row_fingerprint', 'cdp')(columns)) }}{% endmacro %}
+{% macro default__row_fingerprint(columns) %}{{ return('xxhash64(' ~ columns | join(', ') ~ ')') }}{% endmacro %}
+{% macro duckdb__row_fingerprint(columns) %}{{ return('hash(' ~ columns | join(', ') ~ ')') }}{% endmacro %}
+
+
+{# Staged models that a model reads, with the raw table of each. #}
+{% macro staged_tables_of(node) %}
+    {% set found = [] %}
+    {% for unique_id in node.depends_on.nodes if unique_id.split('.')[-1].startswith('stg_') %}
+        {% set staged = staged_table(unique_id.split('.')[-1]) %}
+        {% if staged is not none %}{% do found.append(staged) %}{% endif %}
+    {% endfor %}
+    {{ return(found) }}
+{% endmacro %}
+
+{% macro staged_table(model_name) %}
+    {% for unique_id in graph.nodes['model.' ~ project_name ~ '.' ~ model_name].depends_on.nodes %}
+        {% if unique_id in graph.sources and graph.sources[unique_id].source_name != 'landing' %}
+            {% set raw = graph.sources[unique_id] %}
+            {{ return({'model': model_name, 'source_name': raw.source_name, 'table_name': raw.name, 'raw': raw}) }}
+        {% endif %}
+    {% endfor %}
+    {{ return(none) }}
+{% endmacro %}
+
+{% macro raw_relation(raw) %}
+    {{ return(api.Relation.create(
+        database=raw.database, schema=var('schema_prefix') ~ raw.schema, identifier=raw.identifier, type='table'
+    )) }}
+{% endmacro %}
+
+{% macro current_loads_relation() %}
+    {{ return(raw_relation(graph.sources['source.' ~ project_name ~ '.landing.current_loads'])) }}
+{% endmacro %}
+
+{% macro new_loads(model_name, staged) -%}
+select current_loads.load_id
+from {{ current_loads_relation() }} as current_loads
+left join {{ build_state('loads') }} as known
+    on known.model_name = '{{ model_name }}'
+    and current_loads.source = known.source
+    and current_loads.table_name = known.table_name
+    and current_loads.load_id = known.load_id
+where
+    current_loads.source = '{{ staged.source_name }}'
+    and current_loads.table_name = '{{ staged.table_name }}'
+    and known.load_id is null
+{%- endmacro %}
+
+{# What a model takes of a staged table: `all`, where it is made anew or a load that it was made of counts no
+   longer; `new`; or `none`. #}
+{% macro taken_of(model_name, staged) %}
+    {% set gone = run_query("
+        select count(*) from " ~ build_state('loads') ~ " as known
+        left join " ~ current_loads_relation() ~ " as current_loads
+            on known.source = current_loads.source and known.table_name = current_loads.table_name
+            and known.load_id = current_loads.load_id
+        where known.model_name = '" ~ model_name ~ "' and known.source = '" ~ staged.source_name ~ "'
+            and known.table_name = '" ~ staged.table_name ~ "' and current_loads.load_id is null").columns[0].values()[0] | int %}
+    {% if gone %}{{ return('all') }}{% endif %}
+    {% set fresh = run_query("select count(*) from (" ~ new_loads(model_name, staged) ~ ") as fresh").columns[0].values()[0] | int %}
+    {{ return('new' if fresh else 'none') }}
+{% endmacro %}
+
+{# A staged model as a model reads it that is brought up to date by `landed_keys`. DuckDB would rank a whole raw table
+   to filter the view; so the view's own query is asked for the new keys alone. #}
+{% macro staged_rows_to_take(model_name) %}
+    {% set relation = ref(model_name) %}
+    {% if not is_incremental() %}{{ return(relation) }}{% endif %}
+    {% set staged = staged_table(model_name) %}
+    {% set taken = taken_of(this.identifier, staged) %}
+    {% if taken == 'all' %}{{ return(relation) }}{% endif %}
+    {% if taken == 'none' %}{{ return('(select * from ' ~ relation ~ ' where false)') }}{% endif %}
+    {{ return('(' ~ staged_of_loads(staged, new_loads(this.identifier, staged)) ~ ')') }}
+{% endmacro %}
+
+{% macro get_incremental_landed_keys_sql(arguments) %}
+    {% set columns = arguments.dest_columns | map(attribute='quoted') | join(', ') %}
+    {% for staged in staged_tables_of(model) %}
+        {% set taken = taken_of(this.identifier, staged) %}
+        {% if taken != 'none' %}
+    delete from {{ arguments.target_relation }}
+    where
+        staged_model = '{{ staged.model }}'
+        {% if taken == 'new' and staged.raw.config.meta.get('key') %}
+        and staged_key in (
+            select {{ record_key_of(staged.raw.config.meta.key, 'raw_rows') }} from {{ raw_relation(staged.raw) }} as raw_rows
+            where raw_rows._load_id in ({{ new_loads(this.identifier, staged) }})
+        )
+        {% elif taken == 'new' %}
+        {# Without a key nothing gives way to what is new; what a build that died left does. #}
+        and staged_key in (select staged_key from {{ arguments.temp_relation }} where staged_model = '{{ staged.model }}')
+        {% endif %};
+        {% endif %}
+    {% endfor %}
+
+    insert into {{ arguments.target_relation }} ({{ columns }})
+    select {{ columns }} from {{ arguments.temp_relation }}
+{% endmacro %}

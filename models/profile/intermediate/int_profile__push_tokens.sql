@@ -1,0 +1,23 @@
+{{ config(
+    materialized='incremental' if target.type == 'duckdb' else 'table',
+    incremental_strategy='landed_keys' if target.type == 'duckdb' else none,
+    on_schema_change='fail',
+) }}
+with
+
+web_events as (
+
+    select * from {{ staged_rows_to_take('stg_web__events') }} as staged_rows
+
+    where push_token is not null
+
+)
+
+select
+    record_key,
+    push_token,
+    occurred_at,
+    'stg_web__events' as staged_model,
+    record_key as staged_key
+
+from web_events
