@@ -83,7 +83,8 @@ def set_environment(home: Home) -> None:
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["DBT_LOG_PATH"] = str(home.root / "logs")
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    # By other code the tables that a build brings up to date are made anew (macros/engines/incremental.sql).
+    # By other code a table is made anew that is else brought up to date
+    # (macros/engines/incremental.sql).
     os.environ["CDP_CODE_HASH"] = code_hash(home)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():

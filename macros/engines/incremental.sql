@@ -155,9 +155,12 @@
     select {{ columns }} from {{ arguments.temp_relation }}
 {% endmacro %}
 
+{# dbt's is_incremental; a unit test's model has no table of its own. #}
+{% macro is_brought_up_to_date() %}{{ return(this is not none and is_incremental()) }}{% endmacro %}
+
 {# A CTE's condition that leaves the customers of whom nothing new is known; none where all are worked out. #}
 {% macro of_changed_customers(first='where') -%}
-{%- if is_incremental() -%}
+{%- if is_brought_up_to_date() -%}
 {{ first }} customer_id in (select changed.customer_id from {{ ref('int_profile__changed_customers') }} as changed)
 {%- endif -%}
 {%- endmacro %}
@@ -216,38 +219,50 @@ where
     and known.load_id is null
 {%- endmacro %}
 
-{# What a model takes of a staged table: `all`, where it is made anew or a load that it was made of counts no
-   longer; `new`; or `none`. #}
-{% macro taken_of(model_name, staged) %}
-    {% set gone = run_query("
-        select count(*) from " ~ build_state('loads') ~ " as known
-        left join " ~ current_loads_relation() ~ " as current_loads
-            on known.source = current_loads.source and known.table_name = current_loads.table_name
-            and known.load_id = current_loads.load_id
-        where known.model_name = '" ~ model_name ~ "' and known.source = '" ~ staged.source_name ~ "'
-            and known.table_name = '" ~ staged.table_name ~ "' and current_loads.load_id is null").columns[0].values()[0] | int %}
-    {% if gone %}{{ return('all') }}{% endif %}
-    {% set fresh = run_query("select count(*) from (" ~ new_loads(model_name, staged) ~ ") as fresh").columns[0].values()[0] | int %}
-    {{ return('new' if fresh else 'none') }}
+{# What a model takes of the staged tables it reads, by the raw table: `all`, where it is made anew or a load that it was
+   made of counts no longer; `new`; nothing is said of a table without a new load. None where the model itself is
+   made anew. #}
+{% macro taken_of_loads(model_name) %}
+    {% if not is_brought_up_to_date() %}{{ return(none) }}{% endif %}
+    {% set taken = {} %}
+    {% set found = run_query("
+        select source, table_name, max(case when is_gone then 1 else 0 end) as is_any_gone
+        from (
+            select
+                coalesce(known.source, current_loads.source) as source,
+                coalesce(known.table_name, current_loads.table_name) as table_name,
+                current_loads.load_id is null as is_gone,
+                known.load_id is null as is_new
+            from (select * from " ~ build_state('loads') ~ " where model_name = '" ~ model_name ~ "') as known
+            full outer join " ~ current_loads_relation() ~ " as current_loads
+                on known.source = current_loads.source and known.table_name = current_loads.table_name
+                and known.load_id = current_loads.load_id
+        ) as loads
+        where is_gone or is_new
+        group by 1, 2") %}
+    {% for row in found.rows %}
+        {% do taken.update({row[0] ~ '.' ~ row[1]: 'all' if row[2] else 'new'}) %}
+    {% endfor %}
+    {{ return(taken) }}
 {% endmacro %}
 
-{# A staged model as a model reads it that is brought up to date by `landed_keys`. DuckDB would rank a whole raw table
-   to filter the view; so the view's own query is asked for the new keys alone. #}
-{% macro staged_rows_to_take(model_name) %}
-    {% set relation = ref(model_name) %}
-    {% if not is_incremental() %}{{ return(relation) }}{% endif %}
-    {% set staged = staged_table(model_name) %}
-    {% set taken = taken_of(this.identifier, staged) %}
-    {% if taken == 'all' %}{{ return(relation) }}{% endif %}
-    {% if taken == 'none' %}{{ return('(select * from ' ~ relation ~ ' where false)') }}{% endif %}
-    {{ return('(' ~ staged_of_loads(staged, new_loads(this.identifier, staged)) ~ ')') }}
+{# A staged model as a model reads it that is brought up to date by `landed_keys`; `taken` is taken_of_loads of the model.
+   DuckDB would rank a whole raw table to filter the view; so the view's own query is asked for the new keys alone. #}
+{% macro staged_rows_to_take(staged_model, taken) %}
+    {% set relation = ref(staged_model) %}
+    {% if taken is none %}{{ return(relation) }}{% endif %}
+    {% set staged = staged_table(staged_model) %}
+    {% set told = taken.get(staged.source_name ~ '.' ~ staged.table_name) %}
+    {% if told == 'new' %}{{ return('(' ~ staged_of_loads(staged, new_loads(this.identifier, staged)) ~ ')') }}{% endif %}
+    {{ return(relation if told == 'all' else '(select * from ' ~ relation ~ ' where false)') }}
 {% endmacro %}
 
 {% macro get_incremental_landed_keys_sql(arguments) %}
     {% set columns = arguments.dest_columns | map(attribute='quoted') | join(', ') %}
+    {% set told = taken_of_loads(this.identifier) %}
     {% for staged in staged_tables_of(model) %}
-        {% set taken = taken_of(this.identifier, staged) %}
-        {% if taken != 'none' %}
+        {% set taken = told.get(staged.source_name ~ '.' ~ staged.table_name) %}
+        {% if taken %}
     delete from {{ arguments.target_relation }}
     where
         staged_model = '{{ staged.model }}'

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from support import (
     account,
     consent,
     copy_project,
+    event,
     land_waiting,
     make_home,
     put,
@@ -32,7 +34,20 @@ SELECT = (
     "+contact_permissions", "+identity_redirects", "+suppression_list",
 )  # fmt: skip
 DAYS = [AS_OF + timedelta(days=number) for number in range(5)]
-ANNA, GUEST = "anna@example.com", "mona@example.com"
+ANNA, GUEST, OTHER = "anna@example.com", "mona@example.com", "olga@example.com"
+# What a build brings up to date for the customers whom something new is known of.
+KEPT_UP_TO_DATE = (
+    "identity.int_identity__contacts_of_sources",
+    "profile.int_profile__push_tokens",
+    "profile.int_profile__signal_events",
+    "profile.int_profile__klaviyo_addresses",
+    "profile.int_profile__contact_records",
+    "profile.int_profile__attribute_values",
+    "profile.customers",
+    "profile.customer_attributes",
+    "profile.int_profile__contact_points",
+    "profile.contact_points",
+)
 
 
 def order(number: str, **given: str) -> dict[str, str]:
@@ -90,6 +105,19 @@ def histories(home: Home) -> list[list[tuple[Any, ...]]]:
     ]
 
 
+def kept_up_to_date(home: Home) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        table: query(home.warehouse, f"select columns(*) from {table} order by all")
+        for table in KEPT_UP_TO_DATE
+    }
+
+
+def changed_customers(home: Home) -> set[str]:
+    """Whom the last build worked out anew."""
+    rows = query(home.warehouse, "select customer_id from profile.int_profile__changed_customers")
+    return {customer for (customer,) in rows}
+
+
 def permissions(home: Home, email: str) -> dict[tuple[str, str], str]:
     rows = query(
         home.warehouse,
@@ -103,23 +131,39 @@ def assert_golden_history_ends_in_the_golden_record(dbt: Dbt, home: Home, on: da
     dbt.invoke(home, on, ["test", "--select", "golden_history_ends_in_the_golden_record"])
 
 
+@dataclass
+class Story:
+    """A home after five days; of each day what may be sent to Anna, and who was worked out anew."""
+
+    home: Home
+    told: list[dict[tuple[str, str], str]] = field(default_factory=list)
+    changed: list[set[str]] = field(default_factory=list)
+
+
 @pytest.fixture(scope="module")
-def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[dict[Any, str]]]:
-    """Five days: an account and a guest, a new name and a no, a merge, a yes, the merge undone."""
+def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """An account, a guest and a bystander; a new name and a no; a merge; a yes; the merge undone.
+
+    On the fourth day a build dies half way.
+    """
     home = make_home(tmp_path_factory.mktemp("story"))
-    told: list[dict[Any, str]] = []
+    story = Story(home)
 
     def day(number: int, *options: str) -> None:
         dbt.build(home, SELECT, *options, as_of=DAYS[number])
         assert_golden_history_ends_in_the_golden_record(dbt, home, DAYS[number])
-        told.append(permissions(home, ANNA))
+        story.told.append(permissions(home, ANNA))
+        story.changed.append(changed_customers(home))
 
     at = "2026-10-01 10:00:00"
     put(
         home,
         "shopify/customer",
         "0.csv",
-        [account("1", at, email=ANNA, first_name="Anna", last_name="Tran")],
+        [
+            account("1", at, email=ANNA, first_name="Anna", last_name="Tran"),
+            account("2", at, email=OTHER, first_name="Olga", last_name="Berg"),
+        ],
     )
     guest = order("o1", email=GUEST, billing_address_first_name="Ann")
     put(home, "shopify/order", "0.csv", [guest])
@@ -150,6 +194,25 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, lis
             klaviyo_event("e2", "Bounced Email", later, property_bounce_type="Soft"),
         ],
     )
+    # Born tomorrow, says a form; a device gives its token.
+    traits = {"email": ANNA, "birthday": "2026-11-03"}
+    put(
+        home,
+        "web/events",
+        "1.jsonl",
+        [
+            event(1, "identify", later, userId="1", anonymousId="a1", traits=traits),
+            event(
+                2,
+                "track",
+                later,
+                event="Product Viewed",
+                userId="1",
+                anonymousId="a1",
+                context={"device": {"token": "token-1"}},
+            ),
+        ],
+    )
     day(1)
     link = order("o2", customer_id="1", email=GUEST, updated_at="2026-11-03 08:00:00")
     put(home, "shopify/order", "2.csv", [link])
@@ -164,6 +227,8 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, lis
             consent("3", ANNA, "unsubscribed", "2026-11-06 08:00:00"),
         ],
     )
+    # It dies when half of the profile is built.
+    dbt.build(home, ["+int_profile__attribute_values"], as_of=DAYS[3])
     day(3)
     # The same file again, corrected: the order was by the account's own address.
     put(home, "shopify/order", "2.csv", [{**link, "email": ANNA}])
@@ -174,23 +239,23 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, lis
         [klaviyo_event("e3", "Bounced Email", "2026-11-05 08:00:00", property_bounce_type="Hard")],
     )
     day(4)
-    return home, told
+    return story
 
 
 def names(home: Home, email: str) -> Sequence[list[str]]:
     return [known(home, customer_of(home, email, on), "name", on) for on in DAYS]
 
 
-def test_a_name_is_what_had_landed_by_the_day(story: tuple[Home, list[dict[Any, str]]]) -> None:
-    home, _ = story
+def test_a_name_is_what_had_landed_by_the_day(story: Story) -> None:
+    home = story.home
     told = names(home, ANNA)
     assert told == [["Anna, Tran"], *[["Anna, Lindt"]] * 4]
 
 
 def test_a_guest_is_the_account_from_the_merge_until_it_is_undone(
-    story: tuple[Home, list[dict[Any, str]]],
+    story: Story,
 ) -> None:
-    home, _ = story
+    home = story.home
     one = [customer_of(home, ANNA, on) == customer_of(home, GUEST, on) for on in DAYS]
     assert one == [False, False, True, True, False]
     assert names(home, GUEST) == [["Ann"], ["Ann"], ["Anna, Lindt"], ["Anna, Lindt"], ["Ann"]]
@@ -199,9 +264,9 @@ def test_a_guest_is_the_account_from_the_merge_until_it_is_undone(
 
 
 def test_a_no_in_a_tool_wins_until_a_newer_yes_and_a_hard_bounce_over_both(
-    story: tuple[Home, list[dict[Any, str]]],
+    story: Story,
 ) -> None:
-    _, told = story
+    told = story.told
     key = ("email", "marketing")
     reasons = [each[key] for each in told]
     assert reasons == ["subscribed", "unsubscribed", "unsubscribed", "subscribed", "bounced"]
@@ -209,9 +274,9 @@ def test_a_no_in_a_tool_wins_until_a_newer_yes_and_a_hard_bounce_over_both(
 
 
 def test_consents_of_a_day_are_told_from_their_history(
-    story: tuple[Home, list[dict[Any, str]]],
+    story: Story,
 ) -> None:
-    home, _ = story
+    home = story.home
     rows = query(
         home.warehouse,
         "select status, source, valid_from, valid_to from profile.consent_history "
@@ -225,14 +290,24 @@ def test_consents_of_a_day_are_told_from_their_history(
     ]
 
 
-def test_a_full_refresh_tells_the_same_history(
-    dbt: Dbt, story: tuple[Home, list[dict[Any, str]]]
-) -> None:
-    home, _ = story
-    before = histories(home)
-    assert all(before)
+def test_only_customers_whom_something_new_is_known_of_are_worked_out(story: Story) -> None:
+    home = story.home
+    anna, other = ([customer_of(home, each, on) for on in DAYS] for each in (ANNA, OTHER))
+    assert [other[number] in changed for number, changed in enumerate(story.changed)] == [
+        True,
+        *[False] * 4,
+    ]
+    assert all(anna[number] in changed for number, changed in enumerate(story.changed))
+    assert query(home.warehouse, "select count(*) from profile.customers") == [(3,)]
+
+
+def test_a_full_refresh_tells_the_same_of_now_and_of_all_days(dbt: Dbt, story: Story) -> None:
+    home = story.home
+    before, now = histories(home), kept_up_to_date(home)
+    assert all(before) and all(now.values())
     dbt.build(home, SELECT, "--full-refresh", as_of=DAYS[-1])
     assert histories(home) == before
+    assert kept_up_to_date(home) == now
 
 
 def test_a_changed_rule_is_previewed_and_the_build_then_does_just_that(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+{{ config(materialized='view' if target.type == 'duckdb' else 'table') }}
 with
 
 signal_events as (
@@ -6,9 +7,9 @@ signal_events as (
 
 ),
 
-klaviyo_persons as (
+klaviyo_addresses as (
 
-    select * from {{ ref('stg_klaviyo__persons') }}
+    select * from {{ ref('int_profile__klaviyo_addresses') }}
 
 ),
 
@@ -26,8 +27,8 @@ signals as (
         signal_events.record_key,
         contact_point_signals.contact_point_type,
         case contact_point_signals.contact_point_type
-            when 'email' then klaviyo_persons.email
-            when 'phone' then klaviyo_persons.phone
+            when 'email' then klaviyo_addresses.email
+            when 'phone' then klaviyo_addresses.phone
             when 'line_user_id' then signal_events.line_user_id
         end as contact_point,
         contact_point_signals.channel,
@@ -48,9 +49,9 @@ signals as (
             or {{ lower_case('signal_events.detail') }} = contact_point_signals.detail
         )
 
-    left join klaviyo_persons
-        on signal_events.source = 'klaviyo'
-        and signal_events.record_key = klaviyo_persons.klaviyo_person_id
+    left join klaviyo_addresses
+        on signal_events.source = klaviyo_addresses.source
+        and signal_events.record_key = klaviyo_addresses.klaviyo_person_id
 
 )
 

@@ -1,7 +1,5 @@
 {#- All that the golden record and contact points of a customer come from, row by row. Rules are not among
    it: where they change, all is made anew. -#}
-{%- set said = [] -%}
-{%- for field in contact_fields() -%}{%- do said.append('contacts.' ~ field) -%}{%- endfor -%}
 with
 
 contacts as (
@@ -19,6 +17,18 @@ record_customers as (
 push_tokens as (
 
     select * from {{ ref('int_profile__push_tokens') }}
+
+),
+
+web_customers as (
+
+    select
+        record_key,
+        customer_id
+
+    from {{ ref('record_customers') }}
+
+    where source = 'web' and table_name = 'events'
 
 ),
 
@@ -57,10 +67,7 @@ statements as (
     select
         record_customers.customer_id,
         {{ row_fingerprint([
-            'contacts.record_source', 'contacts.source', 'contacts.table_name', 'contacts.record_key',
-            'contacts.updated_at', 'contacts.staged_key',
-        ] + said + [
-            'contacts.birth_date > ' ~ as_of_date(),
+            'contacts.fingerprint', 'contacts.birth_date > ' ~ as_of_date(),
             'junk_emails.blocks_sending', 'junk_phones.blocks_sending',
             'email_signals.fingerprint', 'phone_signals.fingerprint',
         ]) }} as fingerprint
@@ -101,24 +108,22 @@ statements as (
     from customer_identifiers
 
     left join reachability as line_signals
-        on customer_identifiers.identifier_type = 'line_user_id'
+        on customer_identifiers.identifier_type = line_signals.contact_point_type
         and line_signals.contact_point_type = 'line_user_id'
         and customer_identifiers.identifier_value = line_signals.contact_point
 
     union all
 
     select
-        record_customers.customer_id,
+        web_customers.customer_id,
         {{ row_fingerprint([
             "'push'", 'push_tokens.record_key', 'push_tokens.push_token', 'push_tokens.occurred_at',
         ]) }} as fingerprint
 
     from push_tokens
 
-    inner join record_customers
-        on record_customers.source = 'web'
-        and record_customers.table_name = 'events'
-        and push_tokens.record_key = record_customers.record_key
+    inner join web_customers
+        on push_tokens.record_key = web_customers.record_key
 
 )
 

@@ -3,11 +3,12 @@
     incremental_strategy='landed_keys' if target.type == 'duckdb' else none,
     on_schema_change='fail',
 ) }}
+{%- set taken = taken_of_loads(this.identifier) %}
 with
 
 web_events as (
 
-    select * from {{ staged_rows_to_take('stg_web__events') }} as staged_rows
+    select * from {{ staged_rows_to_take('stg_web__events', taken) }} as staged_rows
 
     where push_token is not null
 

@@ -10,6 +10,21 @@ signals as (
 
 ),
 
+newest as (
+
+    select
+        contact_point_type,
+        contact_point,
+        reachability,
+        source,
+        max(occurred_at) as occurred_at
+
+    from signals
+
+    group by 1, 2, 3, 4
+
+),
+
 -- The newest word of a tool; of two in one second the worse.
 ranked as (
 
@@ -20,11 +35,10 @@ ranked as (
             order by
                 {{ dbt.date_trunc('second', 'occurred_at') }} desc,
                 case reachability when 'blocked' then 1 when 'bounced' then 2 else 3 end asc,
-                source asc,
-                event_key asc
+                source asc
         ) as signal_rank
 
-    from signals
+    from newest
 
 )
 

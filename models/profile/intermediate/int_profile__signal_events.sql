@@ -3,11 +3,12 @@
     incremental_strategy='landed_keys' if target.type == 'duckdb' else none,
     on_schema_change='fail',
 ) }}
+{%- set taken = taken_of_loads(this.identifier) %}
 with
 
 klaviyo_events as (
 
-    select * from {{ staged_rows_to_take('stg_klaviyo__events') }} as staged_rows
+    select * from {{ staged_rows_to_take('stg_klaviyo__events', taken) }} as staged_rows
 
     where not is_deleted
 
@@ -15,7 +16,7 @@ klaviyo_events as (
 
 line_events as (
 
-    select * from {{ staged_rows_to_take('stg_line__events') }} as staged_rows
+    select * from {{ staged_rows_to_take('stg_line__events', taken) }} as staged_rows
 
 ),
 
