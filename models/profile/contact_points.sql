@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='changed_customers', on_schema_change='fail') }}
+{{ config(materialized='incremental', incremental_strategy='changed_customers') }}
 -- depends_on: {{ ref('int_profile__changed_customers') }}
 with
 

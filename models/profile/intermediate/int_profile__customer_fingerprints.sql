@@ -1,5 +1,5 @@
-{#- All that the golden record and contact points of a customer come from, row by row. Rules are not among
-   it: where they change, all is made anew. -#}
+{#- All that the golden record and contact points of a customer come from, row by row. Rules are
+   not among it: where they change, all is made anew. -#}
 with
 
 contacts as (

@@ -1,14 +1,13 @@
 {{ config(
     materialized='incremental' if target.type == 'duckdb' else 'table',
     incremental_strategy='landed_keys' if target.type == 'duckdb' else none,
-    on_schema_change='fail',
 ) }}
 {%- set taken = taken_of_loads(this.identifier) %}
 with
 
 klaviyo_persons as (
 
-    select * from {{ staged_rows_to_take('stg_klaviyo__persons', taken) }} as staged_rows
+    select * from {{ staged_rows_to_take('stg_klaviyo__persons', taken) }}
 
 )
 
