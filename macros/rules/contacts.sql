@@ -1,7 +1,8 @@
 {# One line for each staged table that says something of a person: add a source here. Record source,
    source, table, staged model, key of the record, when it was said, fields that it has (field:column where
-   the table calls it otherwise), which rows. Read by the newest version of each row
-   (int_identity__contacts_of_sources) and by all of them (int_profile__contact_versions). #}
+   the table calls it otherwise), which rows; all of it by the row alone, since a build reads new rows only. Read by the
+   newest version of each row (int_identity__contacts_of_sources) and by all of them
+   (int_profile__contact_versions). #}
 {% macro contacts_of_sources() %}
 {%- set contacts = [
     ['shopify', 'shopify', 'customer', 'stg_shopify__customers', 'record_key',
