@@ -96,6 +96,8 @@
 {% macro remember_build(results) %}
     {% if execute and flags.WHICH in ('run', 'build') %}
         {% set made, loaded, profiled = [], [], [] %}
+        {# Tables that dbt made of no rows or of some are made anew by the next build. #}
+        {% set hash = '' if flags.EMPTY or flags.SAMPLE else project_hash() %}
         {% for result in results if result.status == 'success' and result.node.config.materialized == 'incremental' %}
             {% do made.append(result.node.name) %}
             {% if result.node.config.incremental_strategy == 'landed_keys' %}{% do loaded.append(result.node) %}{% endif %}
@@ -106,7 +108,7 @@
                 select model_name, project_hash, code_hash from " ~ build_state('code') ~ "
                 where model_name not in ('" ~ made | join("', '") ~ "')
                 union all
-                select model_name, '" ~ project_hash() ~ "' as project_hash, '" ~ env_var('CDP_CODE_HASH', '') ~ "' as code_hash
+                select model_name, '" ~ hash ~ "' as project_hash, '" ~ env_var('CDP_CODE_HASH', '') ~ "' as code_hash
                 from (" ~ rows_of_texts('model_name', made) ~ ") as made") %}
         {% endif %}
         {% if loaded %}{% do remember_loads(loaded) %}{% endif %}

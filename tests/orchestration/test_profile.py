@@ -213,6 +213,8 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Story:
             ),
         ],
     )
+    guest_profile = {"id": "k2", "email": GUEST, "created": at, "updated": later}
+    put(home, "klaviyo/person", "1.csv", [{**guest_profile, "_fivetran_deleted": "false"}])
     day(1)
     link = order("o2", customer_id="1", email=GUEST, updated_at="2026-11-03 08:00:00")
     put(home, "shopify/order", "2.csv", [link])
@@ -227,6 +229,8 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Story:
             consent("3", ANNA, "unsubscribed", "2026-11-06 08:00:00"),
         ],
     )
+    # The mail tool forgets the guest.
+    put(home, "klaviyo/person", "3.csv", [{**guest_profile, "_fivetran_deleted": "true"}])
     # It dies when half of the profile is built.
     dbt.build(home, ["+int_profile__attribute_values"], as_of=DAYS[3])
     day(3)
@@ -308,6 +312,24 @@ def test_a_full_refresh_tells_the_same_of_now_and_of_all_days(dbt: Dbt, story: S
     dbt.build(home, SELECT, "--full-refresh", as_of=DAYS[-1])
     assert histories(home) == before
     assert kept_up_to_date(home) == now
+
+
+def test_what_a_source_deleted_it_says_no_more(story: Story) -> None:
+    rows = query(
+        story.home.warehouse,
+        "select record_source, email from identity.int_identity__contacts_of_sources "
+        "where record_key in ('k1', 'k2')",
+    )
+    assert rows == [("klaviyo", ANNA)]
+
+
+def test_tables_made_of_no_rows_are_made_anew(dbt: Dbt, story: Story) -> None:
+    contacts = ["int_identity__contacts_of_sources"]
+    before = kept_up_to_date(story.home)
+    dbt.build(story.home, contacts, "--empty", "--full-refresh", as_of=DAYS[-1])
+    assert query(story.home.warehouse, f"select * from {KEPT_UP_TO_DATE[0]}") == []
+    dbt.build(story.home, contacts, as_of=DAYS[-1])
+    assert kept_up_to_date(story.home) == before
 
 
 def test_a_changed_rule_is_previewed_and_the_build_then_does_just_that(tmp_path: Path) -> None:
