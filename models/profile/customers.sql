@@ -16,7 +16,10 @@ attribute_values as (
 
     select * from {{ ref('int_profile__attribute_values') }}
 
-    where not is_blocked {{ of_changed_customers('and') }}
+    where
+        (survival_rank = 1 or strategy = 'set_of_values')
+        and not is_blocked
+        {{ of_changed_customers('and') }}
 
 ),
 
