@@ -18,8 +18,7 @@ attribute_values as (
 
     where
         (survival_rank = 1 or strategy = 'set_of_values')
-        and not is_blocked
-        {{ of_changed_customers('and') }}
+        and not is_blocked {{ of_changed_customers('and') }}
 
 ),
 
