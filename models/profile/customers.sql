@@ -16,9 +16,7 @@ attribute_values as (
 
     select * from {{ ref('int_profile__attribute_values') }}
 
-    where
-        (survival_rank = 1 or strategy = 'set_of_values')
-        and not is_blocked {{ of_changed_customers('and') }}
+    {{ of_changed_customers() }}
 
 ),
 
@@ -38,7 +36,7 @@ sets as (
 
     from attribute_values
 
-    where strategy = 'set_of_values'
+    where strategy = 'set_of_values' and not is_blocked
 
     group by 1, 2
 
@@ -71,7 +69,7 @@ surviving_values as (
         on winners.customer_id = sets.customer_id
         and winners.attribute_group = sets.attribute_group
 
-    where winners.survival_rank = 1
+    where winners.survival_rank = 1 and not winners.is_blocked
 
 ),
 
