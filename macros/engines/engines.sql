@@ -53,6 +53,21 @@ btrim({{ text }}, '{{ blanks }}')
 
 {% macro duckdb__matches(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
 
+{# Rows of a seed whose patterns a model writes into its query, as [type, pattern, match_type]: DuckDB compiles a pattern
+   that is a column's value anew for every row, a thousand times the work. None where patterns are compared as columns:
+   on Spark, which keeps the last one, and where the seed's rows are a unit test's. #}
+{% macro patterns_of(seed, condition) %}
+    {{ return(adapter.dispatch('patterns_of', 'cdp')(seed, condition)) }}
+{% endmacro %}
+
+{% macro default__patterns_of(seed, condition) %}{{ return(none) }}{% endmacro %}
+
+{% macro duckdb__patterns_of(seed, condition) %}
+    {% if not execute or model.resource_type != 'model' or not table_exists(seed) %}{{ return(none) }}{% endif %}
+    {{ return(run_query("
+        select identifier_type, pattern, match_type from " ~ seed ~ " where " ~ condition ~ " order by all").rows) }}
+{% endmacro %}
+
 
 {# The first 60 bits of a text's md5 as a whole number, the same on every engine. #}
 {% macro md5_bigint(text) %}

@@ -1,3 +1,5 @@
+{%- set is_regex = "match_type in ('regex', 'not_regex')" -%}
+{%- set patterns = patterns_of(ref('blocked_identifiers'), is_regex) -%}
 with
 
 observations as (
@@ -64,6 +66,32 @@ matches_of_each_kind as (
         and blocked_identifiers.match_type = 'suffix'
         and observations.identifier_type = blocked_identifiers.identifier_type
 
+    {% for identifier_type, pattern, match_type in patterns or [] %}
+    {%- set literal = "'" ~ dbt.escape_single_quotes(pattern) ~ "'" %}
+    union all
+
+    select
+        observations.node_key,
+        blocked_identifiers.pattern,
+        blocked_identifiers.blocks_sending,
+        blocked_identifiers.reason
+
+    from observations
+
+    inner join blocked_identifiers
+        on blocked_identifiers.identifier_type = '{{ identifier_type }}'
+        and blocked_identifiers.match_type = '{{ match_type }}'
+        and blocked_identifiers.pattern = {{ literal }}
+
+    where
+        {{ 'not ' if match_type == 'not_regex' }}
+        {{- matches('observations.identifier_value', literal) }}
+        {%- if identifier_type != 'any' %}
+        and observations.identifier_type = '{{ identifier_type }}'
+        {%- endif %}
+
+    {% endfor %}
+    {% if patterns is none %}
     union all
 
     select
@@ -88,6 +116,7 @@ matches_of_each_kind as (
                 ) }}
             )
         )
+    {% endif %}
 
 ),
 
