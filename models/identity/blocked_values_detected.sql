@@ -22,6 +22,17 @@ identifier_types as (
 
 ),
 
+-- Folding a name takes long, and there are few names.
+given_names as (
+
+    select
+        first_name,
+        {{ replace_all(fold_name('first_name'), ' ', '') }} as given_name
+
+    from (select distinct first_name from contacts) as spellings
+
+),
+
 records as (
 
     select
@@ -29,9 +40,12 @@ records as (
         observations.identifier_type,
         observations.identifier_value,
         identifier_types.max_given_names,
-        {{ replace_all(fold_name('contacts.first_name'), ' ', '') }} as given_name
+        given_names.given_name
 
     from contacts
+
+    inner join given_names
+        on contacts.first_name = given_names.first_name
 
     inner join observations
         on contacts.source = observations.source
