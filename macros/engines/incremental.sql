@@ -9,9 +9,10 @@
      and staged_key.
 
    The schema `build_state` remembers what the last build was made of: by which code, from
-   which loads, of which state of each customer. It is written when dbt ends, of the models
-   that succeeded, so a build that dies is caught up by the next one. Without a
-   memory, or by other code, a table is made anew: a rule that changed counts for all of history. #}
+   which loads, of which state of each customer. It is written when dbt ends. Without a memory, or
+   by other code, a table is made anew: a rule that changed counts for all of history. So is one that a
+   build began on which did not end well, or which left out some of the profile: nobody knows what
+   it holds. #}
 
 {% macro build_state(name) %}
     {{ return(api.Relation.create(
@@ -21,6 +22,7 @@
 
 {% macro build_state_tables() %}
     {{ return({
+        'unfinished': [['model_name', dbt.type_string()]],
         'code': [['model_name', dbt.type_string()], ['project_hash', dbt.type_string()], ['code_hash', dbt.type_string()]],
         'loads': [['model_name', dbt.type_string()], ['source', dbt.type_string()], ['table_name', dbt.type_string()], ['load_id', 'bigint']],
         'customer_fingerprints': [['customer_id', dbt.type_string()], ['fingerprint', fingerprint_type()]],
@@ -40,6 +42,23 @@
             {% do run_query(get_create_table_as_sql(False, build_state(name), empty)) %}
         {% endif %}
     {% endfor %}
+    {% do begin_models() %}
+{% endmacro %}
+
+{# Before any table is touched: what this run begins on is unfinished, and what the last one left so is forgotten. #}
+{% macro begin_models() %}
+    {% set begun = [] %}
+    {% for node in models_by_strategy('landed_keys') + models_by_strategy('changed_customers') if node.unique_id in selected_resources %}
+        {% do begun.append(node.name) %}
+    {% endfor %}
+    {% if begun %}
+        {% do rewrite_build_state('code', "
+            select model_name, project_hash, code_hash from " ~ build_state('code') ~ "
+            where model_name not in (select unfinished.model_name from " ~ build_state('unfinished') ~ " as unfinished)") %}
+        {% do rewrite_build_state('unfinished', "
+            select model_name from " ~ build_state('unfinished') ~ " where model_name not in (" ~ texts(begun) ~ ")
+            union all select model_name from (" ~ rows_of_texts('model_name', begun) ~ ") as begun") %}
+    {% endif %}
 {% endmacro %}
 
 {# Spark cannot replace a table that it reads: the next state is written beside the old one and takes its place. #}
@@ -55,13 +74,18 @@
     {% do drop_table(build_state(name ~ '_next')) %}
     {% do run_query(get_create_table_as_sql(False, build_state(name ~ '_next'), sql)) %}
     {% do drop_table(build_state(name)) %}
-    {% do adapter.rename_relation(build_state(name ~ '_next'), build_state(name)) %}
+    {% do rename_state(name) %}
+{% endmacro %}
+
+{# Not by the adapter, whose cache would hold the name that was dropped before. #}
+{% macro rename_state(name) %}
+    {% do run_query("alter table " ~ build_state(name ~ '_next') ~ " rename to " ~ build_state(name)) %}
 {% endmacro %}
 
 {# Where that was cut short the next state is whole. #}
 {% macro finish_state_swap(name) %}
     {% if not table_exists(build_state(name)) and table_exists(build_state(name ~ '_next')) %}
-        {% do adapter.rename_relation(build_state(name ~ '_next'), build_state(name)) %}
+        {% do rename_state(name) %}
     {% endif %}
 {% endmacro %}
 
@@ -92,30 +116,31 @@
 {% endmacro %}
 
 
-{# When dbt ends: what the models that succeeded were made of. #}
+{# When dbt ends: what the models that succeeded were made of; those of the profile where none was left out. #}
 {% macro remember_build(results) %}
     {% if execute and flags.WHICH in ('run', 'build') %}
-        {% set made, loaded, profiled = [], [], [] %}
+        {% set loaded, profiled, finished = [], [], [] %}
         {# Tables that dbt made of no rows or of some are made anew by the next build. #}
         {% set hash = '' if flags.EMPTY or flags.SAMPLE else project_hash() %}
         {% for result in results if result.status == 'success' and result.node.config.materialized == 'incremental' %}
-            {% do made.append(result.node.name) %}
             {% if result.node.config.incremental_strategy == 'landed_keys' %}{% do loaded.append(result.node) %}{% endif %}
             {% if result.node.config.incremental_strategy == 'changed_customers' %}{% do profiled.append(result.node.name) %}{% endif %}
         {% endfor %}
-        {% if made %}
-            {% do rewrite_build_state('code', "
-                select model_name, project_hash, code_hash from " ~ build_state('code') ~ "
-                where model_name not in ('" ~ made | join("', '") ~ "')
-                union all
-                select model_name, '" ~ hash ~ "' as project_hash, '" ~ env_var('CDP_CODE_HASH', '') ~ "' as code_hash
-                from (" ~ rows_of_texts('model_name', made) ~ ") as made") %}
-        {% endif %}
-        {% if loaded %}{% do remember_loads(loaded) %}{% endif %}
-        {# Only where no table of the profile was left out. #}
+        {% do finished.extend(loaded | map(attribute='name')) %}
         {% if profiled and profiled | length == models_by_strategy('changed_customers') | length %}
+            {% do finished.extend(profiled) %}
             {% do rewrite_build_state('customer_fingerprints', "
                 select customer_id, fingerprint from " ~ history_relation('profile', 'int_profile__customer_fingerprints')) %}
+        {% endif %}
+        {% if loaded %}{% do remember_loads(loaded) %}{% endif %}
+        {% if finished %}
+            {% do rewrite_build_state('code', "
+                select model_name, project_hash, code_hash from " ~ build_state('code') ~ " where model_name not in (" ~ texts(finished) ~ ")
+                union all
+                select model_name, '" ~ hash ~ "' as project_hash, '" ~ env_var('CDP_CODE_HASH', '') ~ "' as code_hash
+                from (" ~ rows_of_texts('model_name', finished) ~ ") as finished") %}
+            {% do rewrite_build_state('unfinished', "
+                select model_name from " ~ build_state('unfinished') ~ " where model_name not in (" ~ texts(finished) ~ ")") %}
         {% endif %}
     {% endif %}
 {% endmacro %}
@@ -126,8 +151,10 @@
         | selectattr('config.materialized', 'equalto', 'incremental') | list) }}
 {% endmacro %}
 
-{% macro rows_of_texts(column, texts) %}
-    {%- for text in texts %}select '{{ text }}' as {{ column }}{{ ' union all ' if not loop.last }}{% endfor -%}
+{% macro texts(names) %}{{ return("'" ~ names | join("', '") ~ "'") }}{% endmacro %}
+
+{% macro rows_of_texts(column, names) %}
+    {%- for name in names %}select '{{ name }}' as {{ column }}{{ ' union all ' if not loop.last }}{% endfor -%}
 {% endmacro %}
 
 {% macro remember_loads(nodes) %}
@@ -142,7 +169,7 @@
     {% endfor %}
     {% do rewrite_build_state('loads', "
         select model_name, source, table_name, load_id from " ~ build_state('loads') ~ "
-        where model_name not in ('" ~ nodes | map(attribute='name') | join("', '") ~ "')
+        where model_name not in (" ~ texts(nodes | map(attribute='name')) ~ ")
         union all " ~ now | join(' union all ')) %}
 {% endmacro %}
 

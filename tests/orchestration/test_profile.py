@@ -105,6 +105,15 @@ def histories(home: Home) -> list[list[tuple[Any, ...]]]:
     ]
 
 
+def golden_name(home: Home, email: str) -> str:
+    """The given name of whoever has an address."""
+    rows = query(
+        home.warehouse, "select first_name from profile.customers where email = ?", [email]
+    )
+    assert len(rows) == 1
+    return str(rows[0][0])
+
+
 def kept_up_to_date(home: Home) -> dict[str, list[tuple[Any, ...]]]:
     return {
         table: query(home.warehouse, f"select columns(*) from {table} order by all")
@@ -156,13 +165,14 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Story:
         story.changed.append(changed_customers(home))
 
     at = "2026-10-01 10:00:00"
+    olga = account("2", at, email=OTHER, first_name="Olga", last_name="Berg")
     put(
         home,
         "shopify/customer",
         "0.csv",
         [
             account("1", at, email=ANNA, first_name="Anna", last_name="Tran"),
-            account("2", at, email=OTHER, first_name="Olga", last_name="Berg"),
+            olga,
         ],
     )
     guest = order("o1", email=GUEST, billing_address_first_name="Ann")
@@ -231,8 +241,12 @@ def story(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Story:
     )
     # The mail tool forgets the guest.
     put(home, "klaviyo/person", "3.csv", [{**guest_profile, "_fivetran_deleted": "true"}])
-    # It dies when half of the profile is built.
-    dbt.build(home, ["+int_profile__attribute_values"], as_of=DAYS[3])
+    # A file is wrong, and the build dies when half of the profile is made of it.
+    wrong = account("2", "2026-11-04 08:00:00", email=OTHER, first_name="Wrong", last_name="Berg")
+    put(home, "shopify/customer", "3.csv", [{**wrong, "created_at": at}])
+    dbt.build(home, ["+customers"], as_of=DAYS[3])
+    assert golden_name(home, OTHER) == "Wrong"
+    put(home, "shopify/customer", "3.csv", [olga])
     day(3)
     # The same file again, corrected: the order was by the account's own address.
     put(home, "shopify/order", "2.csv", [{**link, "email": ANNA}])
@@ -303,6 +317,10 @@ def test_only_customers_whom_something_new_is_known_of_are_worked_out(story: Sto
     ]
     assert all(anna[number] in changed for number, changed in enumerate(story.changed))
     assert query(home.warehouse, "select count(*) from profile.customers") == [(3,)]
+
+
+def test_a_file_taken_back_after_a_build_that_died_leaves_nothing(story: Story) -> None:
+    assert golden_name(story.home, OTHER) == "Olga"
 
 
 def test_a_full_refresh_tells_the_same_of_now_and_of_all_days(dbt: Dbt, story: Story) -> None:
