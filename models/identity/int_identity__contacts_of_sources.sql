@@ -1,7 +1,3 @@
-{{ config(
-    materialized='incremental' if target.type == 'duckdb' else 'table',
-    incremental_strategy='landed_keys' if target.type == 'duckdb' else none,
-) }}
 {# The lines are in macros/rules/contacts.sql. On DuckDB only what new loads brought is read
    (macros/engines/incremental.sql): staging's views would work all rows out again. #}
 {%- set said = ['record_source', 'table_name', 'record_key', 'staged_key', 'updated_at'] -%}

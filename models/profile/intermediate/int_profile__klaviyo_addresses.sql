@@ -1,7 +1,3 @@
-{{ config(
-    materialized='incremental' if target.type == 'duckdb' else 'table',
-    incremental_strategy='landed_keys' if target.type == 'duckdb' else none,
-) }}
 {%- set taken = taken_of_loads(this.identifier) %}
 with
 
