@@ -53,20 +53,26 @@ btrim({{ text }}, '{{ blanks }}')
 
 {% macro duckdb__matches(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
 
-{# Rows of a seed whose patterns a model writes into its query, as [type, pattern, match_type]: DuckDB compiles a pattern
-   that is a column's value anew for every row, a thousand times the work. None where patterns are compared as columns:
-   on Spark, which keeps the last one, and where the seed's rows are a unit test's. #}
-{% macro patterns_of(seed, condition) %}
-    {{ return(adapter.dispatch('patterns_of', 'cdp')(seed, condition)) }}
+{# The same for patterns that are a seed's column. DuckDB compiles such a pattern anew for every row, a thousand
+   times the work; so there the seed's patterns are written into the query, but where its rows are a unit test's. #}
+{% macro matches_pattern_of(text, column, seed) %}
+    {{- return(adapter.dispatch('matches_pattern_of', 'cdp')(text, column, seed)) -}}
 {% endmacro %}
 
-{% macro default__patterns_of(seed, condition) %}{{ return(none) }}{% endmacro %}
+{% macro default__matches_pattern_of(text, column, seed) %}{{ matches(text, column) }}{% endmacro %}
 
-{% macro duckdb__patterns_of(seed, condition) %}
-    {% if not execute or model.resource_type != 'model' or not table_exists(seed) %}{{ return(none) }}{% endif %}
-    {{ return(run_query("
-        select identifier_type, pattern, match_type from " ~ seed ~ " where " ~ condition ~ " order by all").rows) }}
-{% endmacro %}
+{% macro duckdb__matches_pattern_of(text, column, seed) -%}
+{%- if not execute or model.resource_type != 'model' or not table_exists(seed) -%}
+{{ matches(text, column) }}
+{%- else -%}
+case {{ column }}
+    {% for row in run_query("select distinct pattern from " ~ seed ~ " where match_type in ('regex', 'not_regex') order by 1").rows %}
+    {%- set literal = "'" ~ dbt.escape_single_quotes(row[0]) ~ "'" %}
+    when {{ literal }} then {{ matches(text, literal) }}
+    {% endfor %}
+end
+{%- endif -%}
+{%- endmacro %}
 
 
 {# The first 60 bits of a text's md5 as a whole number, the same on every engine. #}

@@ -94,7 +94,8 @@
 {% macro should_full_refresh() %}
     {% set asked = config.get('full_refresh') %}
     {% if asked is none %}{% set asked = flags.FULL_REFRESH %}{% endif %}
-    {{ return(asked or (config.get('materialized') == 'incremental' and is_of_other_code(this.identifier))) }}
+    {% set is_ours = config.get('materialized') == 'incremental' and config.get('incremental_strategy') in ('landed_keys', 'changed_customers') %}
+    {{ return(asked or (is_ours and is_of_other_code(this.identifier))) }}
 {% endmacro %}
 
 {# Whether a model's table was made by other models, seeds or settings than today's. Macros and Python

@@ -53,6 +53,9 @@ when not matched by source then delete
 
 {# Rows of customers whom nothing new is known of are taken over from the table as it is. #}
 {% materialization incremental, adapter='spark', supported_languages=['sql'] %}
+    {% if config.get('incremental_strategy') != 'changed_customers' %}
+        {{ exceptions.raise_compiler_error("On Spark a model is incremental by changed_customers alone (macros/engines/incremental.sql).") }}
+    {% endif %}
     {% set existing = load_cached_relation(this) %}
     {% set query = compiled_code %}
     {% if existing is not none and not should_full_refresh() %}

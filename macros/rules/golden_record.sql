@@ -41,6 +41,18 @@ left join junk as junk_phones
 group by {{ places(by | length + 7 + fields | length) }}
 {%- endmacro %}
 
+{# Identifiers that are junk, and whether what has one may be written to: the CTE `junk` of what reads statements. #}
+{% macro junk_identifiers() -%}
+select
+    identifier_type,
+    identifier_value,
+    blocks_sending
+
+from {{ ref('identifiers') }}
+
+where status_reason = 'junk_value'
+{%- endmacro %}
+
 {# 1, 2, … to group by that many columns. #}
 {% macro places(count) -%}
 {% for place in range(1, count + 1) %}{{ place }}{{ ', ' if not loop.last }}{% endfor %}

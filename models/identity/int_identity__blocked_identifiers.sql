@@ -1,5 +1,3 @@
-{%- set is_regex = "match_type in ('regex', 'not_regex')" -%}
-{%- set patterns = patterns_of(ref('blocked_identifiers'), is_regex) -%}
 with
 
 observations as (
@@ -66,32 +64,6 @@ matches_of_each_kind as (
         and blocked_identifiers.match_type = 'suffix'
         and observations.identifier_type = blocked_identifiers.identifier_type
 
-    {% for identifier_type, pattern, match_type in patterns or [] %}
-    {%- set literal = "'" ~ dbt.escape_single_quotes(pattern) ~ "'" %}
-    union all
-
-    select
-        observations.node_key,
-        blocked_identifiers.pattern,
-        blocked_identifiers.blocks_sending,
-        blocked_identifiers.reason
-
-    from observations
-
-    inner join blocked_identifiers
-        on blocked_identifiers.identifier_type = '{{ identifier_type }}'
-        and blocked_identifiers.match_type = '{{ match_type }}'
-        and blocked_identifiers.pattern = {{ literal }}
-
-    where
-        {{ 'not ' if match_type == 'not_regex' }}
-        {{- matches('observations.identifier_value', literal) }}
-        {%- if identifier_type != 'any' %}
-        and observations.identifier_type = '{{ identifier_type }}'
-        {%- endif %}
-
-    {% endfor %}
-    {% if patterns is none %}
     union all
 
     select
@@ -104,19 +76,14 @@ matches_of_each_kind as (
 
     inner join blocked_identifiers
         on blocked_identifiers.identifier_type in ('any', observations.identifier_type)
-        and (
-            (
-                blocked_identifiers.match_type = 'regex'
-                and {{ matches('observations.identifier_value', 'blocked_identifiers.pattern') }}
-            )
-            or (
-                blocked_identifiers.match_type = 'not_regex'
-                and not {{ matches(
-                    'observations.identifier_value', 'blocked_identifiers.pattern'
-                ) }}
-            )
-        )
-    {% endif %}
+        and blocked_identifiers.match_type in ('regex', 'not_regex')
+
+    where
+        {{ matches_pattern_of(
+            'observations.identifier_value',
+            'blocked_identifiers.pattern',
+            ref('blocked_identifiers'),
+        ) }} = (blocked_identifiers.match_type = 'regex')
 
 ),
 

@@ -26,14 +26,7 @@ identity_map as (
 
 junk as (
 
-    select
-        identifier_type,
-        identifier_value,
-        blocks_sending
-
-    from {{ ref('identifiers') }}
-
-    where status_reason = 'junk_value'
+    {{ junk_identifiers() | indent(4) }}
 
 ),
 

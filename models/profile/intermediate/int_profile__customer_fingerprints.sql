@@ -51,14 +51,7 @@ reachability as (
 
 junk as (
 
-    select
-        identifier_type,
-        identifier_value,
-        blocks_sending
-
-    from {{ ref('identifiers') }}
-
-    where status_reason = 'junk_value'
+    {{ junk_identifiers() | indent(4) }}
 
 ),
 
