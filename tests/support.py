@@ -70,7 +70,7 @@ def environment_of(home: Home, as_of: date = AS_OF) -> dict[str, str]:
 
 
 def cdp(
-    home: Home, *arguments: str, as_of: date = AS_OF, timeout: float = 300
+    home: Home, *arguments: str, as_of: date = AS_OF, timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """One `cdp` command in a process of its own."""
     return subprocess.run(

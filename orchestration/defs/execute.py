@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from orchestration.defs.activation import read_syncs
 from orchestration.defs.automation import JOB
+from orchestration.event_log import KeptOpenEventLog
 from orchestration.home import Home
 
 STAGES = {
@@ -77,7 +79,7 @@ def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: 
     log.parent.mkdir(parents=True, exist_ok=True)
     # dbt tells of every node on standard output; progress has its own way.
     with (
-        dg.DagsterInstance.get() as instance,
+        instance_of_job(home) as instance,
         log.open("w") as file,
         contextlib.redirect_stdout(file),
     ):
@@ -96,6 +98,18 @@ def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: 
             "",
         )
         return JobRun(result.run_id, result.success and not failed, failed, message)
+
+
+def instance_of_job(home: Home) -> dg.DagsterInstance:
+    """The home's own instance, its event log kept open while this process runs the job."""
+    event_log = {
+        "module": KeptOpenEventLog.__module__,
+        "class": KeptOpenEventLog.__name__,
+        "config": {"base_dir": str(home.dagster / "history" / "runs")},
+    }
+    return dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(str(home.dagster), overrides={"event_log_storage": event_log})
+    )
 
 
 def _cause(event: dg.DagsterEvent) -> str:
