@@ -23,8 +23,9 @@ from orchestration.home import PROJECT, Home
 from orchestration.landing.declarations import load_declarations
 from orchestration.landing.store import rejected_name
 from orchestration.lock import hold_lock
-from orchestration.privacy.erase import NobodyKnown, refuse_other_engines
-from orchestration.privacy.person import Person, Strategy, find_person, open_reading
+from orchestration.privacy.engines import has_warehouse, reading
+from orchestration.privacy.erase import NobodyKnown
+from orchestration.privacy.person import Person, Strategy, find_person
 from orchestration.privacy.raw import RawFinder, chosen, of_chosen
 from orchestration.privacy.requests import Request, Requests
 from orchestration.privacy.suppressions import read_suppressions
@@ -81,11 +82,10 @@ def access(
     wait_seconds: float = 0,
 ) -> Answer:
     """Write all that is held of a person; raises `NobodyKnown` for somebody no table knows."""
-    refuse_other_engines(home)
-    if not home.warehouse.exists() or not home.private_file.exists():
+    if not has_warehouse(home) or not home.private_file.exists():
         raise CdpError("Nothing is published yet: run `cdp run` first.")
     with hold_lock(home, "privacy access", wait_seconds, progress):
-        with open_reading(home) as connection:
+        with reading(home) as connection:
             person = find_person(connection, identifier, strategy, kind)
             if person is None:
                 raise NobodyKnown(

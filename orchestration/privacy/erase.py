@@ -21,6 +21,7 @@ from orchestration.landing.declarations import load_declarations
 from orchestration.lock import hold_lock
 from orchestration.privacy.backups import clean_backups
 from orchestration.privacy.destinations import clean_destinations
+from orchestration.privacy.engines import has_warehouse, reading
 from orchestration.privacy.home_files import clean_files
 from orchestration.privacy.landed import clean_landed
 from orchestration.privacy.look import look_again
@@ -32,7 +33,6 @@ from orchestration.privacy.person import (
     forms_of,
     has_table,
     known_kinds,
-    open_reading,
 )
 from orchestration.privacy.raw import RawFinder
 from orchestration.privacy.requests import Journal, Request, Requests, report_path
@@ -45,7 +45,6 @@ from orchestration.project import ensure_manifest
 from orchestration.syncs import ledger_copy
 from orchestration.syncs.export import export_ledger
 from orchestration.syncs.ledger_erase import erase_people
-from orchestration.warehouse.connect import engine_of
 from orchestration.warehouse.history import history_tables
 
 Progress = Callable[[str], None]
@@ -71,16 +70,6 @@ class Erased:
         return sum(each.left for each in self.counts)
 
 
-def refuse_other_engines(home: Home) -> None:
-    """What is not built for a cluster is refused as a whole: half an erasure is none."""
-    if engine_of(home, settle=False) != "duckdb":
-        raise CdpError(
-            "`cdp privacy access` and `cdp privacy erase` work on a warehouse in DuckDB; on Spark "
-            "neither raw tables nor history are read or rewritten yet. `cdp move --to duckdb` "
-            "copies this home to where they work; `cdp privacy suppress` works on either engine."
-        )
-
-
 def erase(
     home: Home,
     identifier: str,
@@ -97,8 +86,7 @@ def erase(
     Raises `NobodyKnown` for somebody whom no table knows. `build` stands for the whole run that
     builds, checks, publishes and sends (tests of the other steps need none).
     """
-    refuse_other_engines(home)
-    if not home.warehouse.exists():
+    if not has_warehouse(home):
         raise CdpError("There is no warehouse yet, so nobody is in it: `cdp run` first.")
     with hold_lock(home, "privacy erase", wait_seconds, progress):
         requests = Requests(home)
@@ -130,7 +118,7 @@ def _asked_for(identifier: str, kind: str | None) -> set[Named]:
 
 def _is_back(home: Home, identifier: str, kind: str | None) -> bool:
     """Whether a table knows somebody again who was erased; tombstones should prevent it."""
-    with open_reading(home) as connection:
+    with reading(home) as connection:
         if not has_table(connection, "identity", "identity_redirects"):
             return False
         person = find_person(connection, identifier, "connected", kind)
@@ -147,7 +135,7 @@ def _begin(
     progress: Progress,
 ) -> Request:
     """Look the person up and write down whom the steps are about."""
-    with open_reading(home) as connection:
+    with reading(home) as connection:
         person = find_person(connection, identifier, strategy, kind)
         if person is None or not person.identifiers:
             raise NobodyKnown(
@@ -275,16 +263,14 @@ class _Erasure:
     def _clean_warehouse(self) -> Iterable[Counts]:
         # Nothing is published from here on until a build has made all tables again.
         begin_build(self.home)
-        with open_reading(self.home) as connection:
-            clean_warehouse(
-                self.home,
-                connection,
-                self.declarations,
-                self.person,
-                history_tables(self.home.manifest),
-                self.request.request_id,
-                self.journal.note_warehouse,
-            )
+        clean_warehouse(
+            self.home,
+            self.declarations,
+            self.person,
+            history_tables(self.home.manifest),
+            self.request.request_id,
+            self.journal.note_warehouse,
+        )
         return [Counts(**each) for each in self.journal.noted_warehouse()]
 
     def _build(self) -> Iterable[Counts]:

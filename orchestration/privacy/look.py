@@ -9,7 +9,8 @@ import duckdb
 
 from orchestration.home import PROJECT, Home
 from orchestration.landing.declarations import Source
-from orchestration.privacy.person import Person, open_reading
+from orchestration.privacy.engines import open_reading, warehouse_file
+from orchestration.privacy.person import Person
 from orchestration.privacy.raw import RawFinder, relation
 from orchestration.privacy.rows import Needles
 from orchestration.privacy.texts import is_sqlite, text_of
@@ -26,8 +27,11 @@ def look_again(
     home: Home, declarations: Mapping[str, Source], person: Person, needles: Needles
 ) -> list[Counts]:
     """What still names the person; nothing, once an erasure is whole."""
-    left = [*_in_raw(home, declarations, person)]
-    for path in (home.warehouse, home.private_file, home.cdp_file, home.ops_file):
+    left: list[Counts] = []
+    with warehouse_file(home, with_models=True) as warehouse:
+        left += _in_raw(home, warehouse, declarations, person)
+        left += _in_duckdb(warehouse, person, needles)
+    for path in (home.private_file, home.cdp_file, home.ops_file):
         if path.exists():
             left += _in_duckdb(path, person, needles)
     left += _in_files(home, needles)
@@ -35,8 +39,10 @@ def look_again(
     return left
 
 
-def _in_raw(home: Home, declarations: Mapping[str, Source], person: Person) -> Iterator[Counts]:
-    with open_reading(home) as connection:
+def _in_raw(
+    home: Home, warehouse: Path, declarations: Mapping[str, Source], person: Person
+) -> Iterator[Counts]:
+    with open_reading(home, warehouse) as connection:
         raw = RawFinder.on(connection, declarations)
         finder = raw.finder(person)
         for table, _ in raw.tables():

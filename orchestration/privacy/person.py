@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from orchestration.errors import CdpError, LockHeld
-from orchestration.home import Home
+from orchestration.errors import CdpError
 from orchestration.lookup import masked
 from orchestration.privacy.spelling import identifier_priorities
 from orchestration.privacy.tombstones import Named
@@ -69,26 +68,6 @@ def forms_of(text: str) -> list[str]:
 def known_kinds() -> list[str]:
     """Kinds of identifiers by which a person may be asked for."""
     return [*identifier_priorities(), CUSTOMER]
-
-
-def open_reading(home: Home) -> duckdb.DuckDBPyConnection:
-    """The warehouse under the name `old`, for reading alone."""
-    connection = duckdb.connect()
-    connection.execute("set TimeZone = 'UTC'")
-    home.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    connection.execute("set temp_directory = ?", [str(home.scratch / "privacy_spill")])
-    try:
-        connection.execute(
-            "attach '" + str(home.warehouse).replace("'", "''") + "' as old (read_only)"
-        )
-    except duckdb.IOException as error:
-        connection.close()
-        if "lock" not in str(error).lower():
-            raise
-        raise LockHeld(
-            f"{home.warehouse.name} is open in another process. Wait for it to end, or close it."
-        ) from error
-    return connection
 
 
 def has_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:

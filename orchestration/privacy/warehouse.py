@@ -1,8 +1,9 @@
-"""A DuckDB warehouse without a person: what is kept is copied into a new file.
+"""A warehouse without a person: what is kept is copied into a new DuckDB file.
 
 A deleted row's bytes stay in a DuckDB file, so rows are not deleted: raw tables, other tools'
 schemas and the history that no build can make again are copied without the person, the new file
-takes the old one's place in one step, and the next build makes all else.
+takes the old one's place in one step, and the next build makes all else. Of a warehouse on Spark
+the changed tables take the place of the cluster's.
 """
 
 import os
@@ -20,6 +21,13 @@ from orchestration.landing.checking import Checker, Load
 from orchestration.landing.declarations import Source, Table
 from orchestration.landing.readers import Chunk
 from orchestration.landing.store import LANDING, PAIRS_PLACE, rejected_name
+from orchestration.privacy.engines import (
+    STATE_SCHEMAS,
+    Place,
+    open_reading,
+    put_back,
+    warehouse_file,
+)
 from orchestration.privacy.person import Person
 from orchestration.privacy.raw import RawFinder, chosen, relation
 from orchestration.privacy.rows import Marks, changed_row
@@ -27,9 +35,6 @@ from orchestration.privacy.suppressions import PLACE as SUPPRESSIONS
 from orchestration.publish.publish import built_schemas
 from orchestration.warehouse.base import quoted
 
-Place = tuple[str, str]
-# Schemas of a build that no model names.
-STATE_SCHEMAS = ("identity_state", "identity_scratch", "build_state")
 LOADS: Place = (LANDING, "loads")
 
 
@@ -56,37 +61,67 @@ class _Copy:
     counts: dict[str, Counts] = field(default_factory=dict)
     good: dict[int, int] = field(default_factory=dict)
     rejected: dict[int, int] = field(default_factory=dict)
+    # Tables of which something went, or that say so.
+    changed: list[Place] = field(default_factory=list)
 
-    def count(self, place: str, removed: int, changed: int = 0) -> None:
+    def count(self, place: Place, removed: int, changed: int = 0) -> None:
         if removed or changed:
-            self.counts[place] = Counts(place, removed + changed, removed, changed)
+            name = ".".join(place)
+            self.counts[name] = Counts(name, removed + changed, removed, changed)
+            if place not in HISTORY:
+                self.changed.append(place)
 
 
 def clean_warehouse(
     home: Home,
-    connection: duckdb.DuckDBPyConnection,
     declarations: Mapping[str, Source],
     person: Person,
     history: Iterable[Place],
     request_id: str,
     note: Callable[[list[Counts]], None],
 ) -> None:
-    """Put a warehouse without the person in the place of the one attached as `old`.
+    """Put a warehouse without the person in the place of the home's, noting first what was found.
 
-    The connection lets go of the old file before it is replaced; what was found is noted before.
+    Killed before the swap it has changed nothing, and after it there is nothing to find.
     """
-    fresh = home.warehouse.with_name(f".{home.warehouse.name}.erasing")
+    with warehouse_file(home) as path:
+        fresh = path.with_name(f".{path.name}.erasing")
+        with open_reading(home, path) as connection:
+            copy = _Copy(connection, person, request_id, RawFinder.on(connection, declarations))
+            _copy_all(home, copy, fresh, declarations, set(history))
+        note(list(copy.counts.values()))
+        reach("erase_before_swap")
+        if path == home.warehouse:
+            with fresh.open("rb+") as file:
+                os.fsync(file.fileno())
+            fresh.chmod(0o600)
+            # What stands in the old file's log belongs to no other.
+            _log(path).unlink(missing_ok=True)
+            fresh.replace(path)
+        else:
+            put_back(home, fresh, copy.changed)
+    reach("erase_after_swap")
+
+
+def _copy_all(
+    home: Home,
+    copy: _Copy,
+    fresh: Path,
+    declarations: Mapping[str, Source],
+    history: set[Place],
+) -> None:
+    """Copy what is kept of `old` into a new file, and let go of both."""
+    connection = copy.connection
     for path in (fresh, _log(fresh)):
         path.unlink(missing_ok=True)
     connection.execute("attach '" + str(fresh).replace("'", "''") + "' as fresh")
-    copy = _Copy(connection, person, request_id, RawFinder.on(connection, declarations))
     declared = {
         (table.schema, table.name): table
         for source in declarations.values()
         for table in source.tables.values()
     }
     rejected = {(table.schema, rejected_name(table.name)): table for table in declared.values()}
-    places = _kept_places(connection, home, set(history))
+    places = _kept_places(connection, home, history)
     for schema in sorted({schema for schema, _ in places}):
         connection.execute(f"create schema if not exists fresh.{quoted(schema)}")
     for place in places:
@@ -100,20 +135,13 @@ def clean_warehouse(
             _copy_without(copy, place, _contact_point())
         elif place in HISTORY:
             HISTORY[place](copy)
+            copy.changed.append(place)
         elif place != LOADS:
             _copy_without(copy, place, "false")
     if LOADS in places:
         _copy_loads(copy)
+        copy.changed.append(LOADS)
     connection.execute("checkpoint fresh; detach fresh; detach old")
-    note(list(copy.counts.values()))
-    reach("erase_before_swap")
-    with fresh.open("rb+") as file:
-        os.fsync(file.fileno())
-    fresh.chmod(0o600)
-    # What stands in the old file's log belongs to no other.
-    _log(home.warehouse).unlink(missing_ok=True)
-    fresh.replace(home.warehouse)
-    reach("erase_after_swap")
 
 
 def _log(path: Path) -> Path:
@@ -145,7 +173,7 @@ def _copy_without(copy: _Copy, place: Place, condition: str, replaced: str = "")
         parameters,
     )
     removed = _size(copy, place, "old") - _size(copy, place, "fresh")
-    copy.count(f"{place[0]}.{place[1]}", removed)
+    copy.count(place, removed)
     return removed
 
 
@@ -180,7 +208,7 @@ def _copy_raw(copy: _Copy, table: Table) -> None:
     with chosen(copy.connection, marks.dropped):
         _count_loads(copy, table, copy.good)
     _append_changed(copy, table, marks)
-    copy.count(f"{table.schema}.{table.name}", len(marks.dropped), len(marks.changed))
+    copy.count(place, len(marks.dropped), len(marks.changed))
 
 
 def _count_loads(copy: _Copy, table: Table, counted: dict[int, int]) -> None:
@@ -243,7 +271,7 @@ def _copy_rejected(copy: _Copy, table: Table) -> None:
         ).fetchall()
     for load_id, count in rows:
         copy.rejected[load_id] = copy.rejected.get(load_id, 0) + count
-    copy.count(f"{place[0]}.{place[1]}", len(found))
+    copy.count(place, len(found))
 
 
 def _copy_loads(copy: _Copy) -> None:
@@ -333,7 +361,7 @@ def _copy_registry(copy: _Copy) -> None:
         """,
         {"nodes": sorted(copy.person.node_keys), "customers": sorted(copy.person.customer_ids)},
     )
-    copy.count("identity.identity_registry", 0, len(copy.person.customer_ids))
+    copy.count(place, 0, len(copy.person.customer_ids))
 
 
 def _copy_events(copy: _Copy) -> None:

@@ -48,7 +48,7 @@ def move_home(
     """Copy a home into an empty folder for another engine; the old one is left as it is."""
     if target.root.exists() and any(target.root.iterdir()):
         raise CdpError(f"{target.root} is not empty; give a new folder.")
-    tables = list(_tables(sources, manifest))
+    tables = list(kept_tables(sources, manifest))
     with hold_lock(home, "move"):
         if is_unfinished(home):
             raise CdpError("The last build did not finish; `cdp run` first, then move.")
@@ -82,7 +82,7 @@ def _refuse_taken(warehouse: Warehouse, tables: Iterable[tuple[str, str]]) -> No
                 )
 
 
-def _tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str, str]]:
+def kept_tables(sources: Mapping[str, Source], manifest: Path) -> Iterator[tuple[str, str]]:
     """Raw tables and history tables; the salt last, so that a move cut short has none."""
     for source in sources.values():
         for table in source.tables:

@@ -300,6 +300,35 @@ class SparkWarehouse:
             self._known[name] = {str(row[1]) for row in found}
         return self._known[name]
 
+    def base_tables(self, schema: str) -> list[str]:
+        """The tables of a schema that hold rows, without its views."""
+        return sorted(self._tables(self._schema(schema)) - self._views(schema))
+
+    def is_empty(self, schema: str, table: str) -> bool:
+        """Whether a table's folder holds no file of rows: known without a statement."""
+        selector = fs.FileSelector(
+            self._folder(schema, table), allow_not_found=True, recursive=True
+        )
+        found = self.files.get_file_info(selector)
+        return all(
+            info.type != fs.FileType.File or info.base_name.startswith(("_", ".")) for info in found
+        )
+
+    def _views(self, schema: str) -> set[str]:
+        name = self._schema(schema)
+        if not self._tables(name):
+            return set()
+        return {str(row[1]) for row in self.rows(f"show views in {_quoted(name)}")}
+
+    def drop_but(self, schema: str, kept: Iterable[str]) -> None:
+        """Drop a schema's tables, with their files, and its views, but for those named."""
+        name, views, kept = self._schema(schema), self._views(schema), set(kept)
+        for table in sorted(self._tables(name) - kept):
+            kind = "view" if table in views else "table"
+            self.execute(f"drop {kind} if exists {self.place(schema, table)}")
+            self._described.pop((name, table), None)
+        self._known[name] = self._tables(name) & kept
+
     def columns(self, schema: str, table: str, *, foreign: bool = False) -> dict[str, str]:
         name = self._schema(schema, foreign)
         if (name, table) in self._described:
