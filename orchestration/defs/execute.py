@@ -10,7 +10,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from orchestration.defs.activation import read_syncs
 from orchestration.defs.automation import JOB
-from orchestration.event_log import KeptOpenEventLog
+from orchestration.defs.event_log import KeptOpenEventLog
 from orchestration.home import Home
 
 STAGES = {

@@ -8,8 +8,8 @@ import sys
 import dagster as dg
 from support import PROJECT, environment_of
 
+from orchestration.defs.event_log import KeptOpenEventLog
 from orchestration.defs.execute import instance_of_job
-from orchestration.event_log import KeptOpenEventLog
 from orchestration.home import Home
 from orchestration.project import set_environment
 
