@@ -116,10 +116,12 @@ def rows_different(left: Path, right: Path) -> int:
         ).fetchall()
         for schema, table in places:
             mine, others = f"{schema}.{table}", f"other.{schema}.{table}"
+            described = connection.execute(f"describe {mine}").fetchall()
+            names = ", ".join(sorted(f'"{row[0]}"' for row in described))
             for one, two in ((mine, others), (others, mine)):
                 different += connection.execute(
-                    f"select count(*) from (select columns(*) from {one} "
-                    f"except all by name select columns(*) from {two})"
+                    f"select count(*) from (select {names} from {one} "
+                    f"except all select {names} from {two})"
                 ).fetchall()[0][0]
     return different
 
