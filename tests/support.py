@@ -222,6 +222,17 @@ def consent(number: str, email: str, status: str, at: str) -> dict[str, str]:
     }
 
 
+# An erasure in a process of its own, to be killed at a point; the build is left out.
+KILLED_ERASURE = """
+import sys
+from datetime import date
+from pathlib import Path
+from orchestration.home import Home
+from orchestration.privacy.erase import erase
+
+erase(Home(Path(sys.argv[1])), sys.argv[2], date(2026, 11, 1), build=lambda *_: None)
+"""
+
 OPTED_IN, CHANGED_MIND = "dana.new@post.example", "evan.new@post.example"
 
 

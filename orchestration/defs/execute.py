@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import dagster as dg
+import yaml
 from dagster._core.instance.ref import InstanceRef
 
 from orchestration.defs.activation import read_syncs
@@ -101,7 +102,10 @@ def execute_job(home: Home, progress: Callable[[str], None], confirm_first_run: 
 
 
 def instance_of_job(home: Home) -> dg.DagsterInstance:
-    """The home's own instance, its event log kept open while this process runs the job."""
+    """The home's own instance; its event log stays open, unless `dagster.yaml` names another."""
+    settings = yaml.safe_load((home.dagster / "dagster.yaml").read_text()) or {}
+    if {"storage", "event_log_storage"} & settings.keys():
+        return dg.DagsterInstance.get()
     event_log = {
         "module": KeptOpenEventLog.__module__,
         "class": KeptOpenEventLog.__name__,

@@ -85,6 +85,7 @@ def access(
     if not has_warehouse(home) or not home.private_file.exists():
         raise CdpError("Nothing is published yet: run `cdp run` first.")
     with hold_lock(home, "privacy access", wait_seconds, progress):
+        progress("looking the person up")
         with reading(home) as connection:
             person = find_person(connection, identifier, strategy, kind)
             if person is None:

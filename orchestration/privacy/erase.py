@@ -135,6 +135,7 @@ def _begin(
     progress: Progress,
 ) -> Request:
     """Look the person up and write down whom the steps are about."""
+    progress("looking the person up")
     with reading(home) as connection:
         person = find_person(connection, identifier, strategy, kind)
         if person is None or not person.identifiers:

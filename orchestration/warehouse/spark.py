@@ -305,11 +305,11 @@ class SparkWarehouse:
         return sorted(self._tables(self._schema(schema)) - self._views(schema))
 
     def is_empty(self, schema: str, table: str) -> bool:
-        """Whether a table's folder holds no file of rows: known without a statement."""
-        selector = fs.FileSelector(
-            self._folder(schema, table), allow_not_found=True, recursive=True
-        )
-        found = self.files.get_file_info(selector)
+        """Whether a table's folder is there and holds no file of rows: told without a statement."""
+        folder = self._folder(schema, table)
+        if self.files.get_file_info(folder).type != fs.FileType.Directory:
+            return False
+        found = self.files.get_file_info(fs.FileSelector(folder, recursive=True))
         return all(
             info.type != fs.FileType.File or info.base_name.startswith(("_", ".")) for info in found
         )

@@ -4,8 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pytest
+import yaml
 from support import PROJECT, environment_of
 
 from orchestration.defs.event_log import KeptOpenEventLog
@@ -62,3 +66,29 @@ def test_a_killed_process_loses_no_event(empty_home: Home) -> None:
     assert ended.returncode == -signal.SIGKILL
     with dg.DagsterInstance.get() as reader:
         assert materializations(reader) == 50
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"storage": {"sqlite": {"base_dir": "{own}"}}},
+        {
+            "event_log_storage": {
+                "module": "dagster._core.storage.event_log",
+                "class": "ConsolidatedSqliteEventLogStorage",
+                "config": {"base_dir": "{own}"},
+            }
+        },
+    ],
+)
+def test_a_storage_that_the_user_named_is_theirs(
+    empty_home: Home, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    set_environment(empty_home)
+    file = empty_home.dagster / "dagster.yaml"
+    file.write_text(file.read_text() + yaml.safe_dump(settings).replace("{own}", str(tmp_path)))
+    with instance_of_job(empty_home) as job, dg.DagsterInstance.get() as reader:
+        job.report_runless_asset_event(dg.AssetMaterialization("told"))
+        assert type(job.event_log_storage) is type(reader.event_log_storage)
+        assert materializations(reader) == 1
+    assert list(tmp_path.rglob("*.db")), "where they said"

@@ -27,6 +27,7 @@ import pytest
 from support import (
     AGAIN,
     AS_OF,
+    KILLED_ERASURE,
     PEOPLE,
     PROJECT,
     SEED,
@@ -564,17 +565,6 @@ def test_somebody_erased_before_is_told_when(story: Story, mona: Home) -> None:
     assert files_of(mona) == before
 
 
-KILLED = """
-import sys
-from datetime import date
-from pathlib import Path
-from orchestration.home import Home
-from orchestration.privacy.erase import erase
-
-erase(Home(Path(sys.argv[1])), sys.argv[2], date(2026, 11, 1), build=lambda *_: None)
-"""
-
-
 @pytest.mark.parametrize(
     "point",
     [
@@ -592,7 +582,7 @@ def test_a_killed_erasure_goes_on_when_it_is_run_again(
     story: Story, mona: Home, point: str
 ) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(mona.root), PHONE],
+        [sys.executable, "-c", KILLED_ERASURE, str(mona.root), PHONE],
         env={**environment_of(mona), "CDP_TEST_KILL_AT": point, "PYTHONPATH": str(PROJECT)},
         cwd=PROJECT,
         capture_output=True,

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import (
     AS_OF,
+    KILLED_ERASURE,
     PROJECT,
     Dbt,
     account,
@@ -117,11 +119,9 @@ def drop_empty_raw_tables(home: Home) -> None:
 
 
 @pytest.fixture
-def clustered(
-    cluster: LocalCluster, built: Home, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Clustered]:
+def clustered(cluster: LocalCluster, built: Home, tmp_path: Path) -> Iterator[Clustered]:
     """That company moved to the cluster, with the models that a request looks into."""
-    prefix = f"p{abs(hash(request.node.name)) % 10**8}_"
+    prefix = f"p{uuid.uuid4().hex[:8]}_"
     settings = {**cluster.environment, "CDP_SCHEMA_PREFIX": prefix}
     home = Home(tmp_path / "home")
     with kept_environment(**settings):
@@ -204,21 +204,10 @@ def test_what_the_cluster_holds_is_told_and_erased(clustered: Clustered) -> None
         assert "identifiers" not in spark.base_tables("identity")
 
 
-KILLED = """
-import sys
-from datetime import date
-from pathlib import Path
-from orchestration.home import Home
-from orchestration.privacy.erase import erase
-
-erase(Home(Path(sys.argv[1])), sys.argv[2], date(2026, 11, 1), build=lambda *_: None)
-"""
-
-
 def test_an_erasure_killed_beside_the_swap_goes_on(clustered: Clustered) -> None:
     for point in ("erase_before_swap", "erase_after_swap"):
         ended = subprocess.run(
-            [sys.executable, "-c", KILLED, str(clustered.home.root), MONA],
+            [sys.executable, "-c", KILLED_ERASURE, str(clustered.home.root), MONA],
             env={
                 **environment_of(clustered.home),
                 **clustered.settings,
